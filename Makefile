@@ -1,0 +1,58 @@
+# make help lists what there is. Everything runs in .venv, which the first target that needs it creates.
+
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help book test serve lab slides checkpoints results links lock clean
+
+help:  ## list these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+book: .venv/ready  ## execute the chapters and build the book (HTML); the last line says where it is
+	@$(BIN)/python book/tools/build.py
+
+test: .venv/ready  ## lint, unit tests, every notebook, and the built book
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . || { echo "test: ruff found something to mend (ruff check --fix; ruff format)"; exit 1; }
+	@$(BIN)/codespell || { echo "test: codespell found a misspelt word"; exit 1; }
+	@$(BIN)/python -m pytest
+
+serve: book  ## build the book and open it on localhost
+	@echo "The book is at http://localhost:$(PORT)  (Ctrl-C ends)"
+	@(sleep 1; $(BIN)/python -m webbrowser http://localhost:$(PORT)) >/dev/null 2>&1 &
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lab: .venv/ready  ## open the chapters in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+slides: book  ## make the slides of every chapter
+	@ls _build/html/slides/*.html
+
+checkpoints: .venv/ready  ## train again the networks that ship (needs the full MNIST)
+	@$(BIN)/python -m interp_helpers.train mnist
+
+results: .venv/ready  ## make the stored runs again (needs the full MNIST)
+	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
+
+links: .venv/ready  ## write the address in _config.yml into every badge and setup cell
+	@$(BIN)/python book/tools/links.py
+
+lock: .venv/ready  ## pin again what builds and tests the book
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --extra book --universal --python-version 3.11 --upgrade --no-header --no-annotate --quiet --output-file requirements.txt
+
+clean:  ## remove the built book and the environment
+	@rm -rf _build .venv interp_helpers.egg-info
+
+.venv/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@echo "Creating .venv and installing requirements.txt (a minute or two) ..."
+	@$(PYTHON) -m venv .venv || { echo "could not create .venv: is the venv module of $(PYTHON) installed?"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt || { echo "could not install requirements.txt: see the lines above"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . || { echo "could not install interp_helpers: see the lines above"; exit 1; }
+	@touch $@
