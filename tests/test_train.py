@@ -1,0 +1,63 @@
+import json
+
+import numpy as np
+import pytest
+
+from interp_helpers import models, train
+from interp_helpers.data import LabelledImages, Split, load_digits
+
+
+@pytest.fixture
+def few_digits():
+    digits = load_digits()
+    return digits.subset(slice(0, 5000, 25))  # 20 of each class
+
+
+def test_same_seed_same_network(few_digits):
+    first, again = (train.fit_mnist_cnn(few_digits, seed=4).get_weights() for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_two_trainings_give_the_same_card_and_file(monkeypatch, tmp_path, few_digits):
+    monkeypatch.setattr(train, "full_mnist", lambda: Split(few_digits, few_digits, "a few digits"))
+    cards = [train.ship_mnist_cnn(tmp_path / name, seed=0) for name in ("first", "second")]
+    assert cards[0] == cards[1]
+    assert json.loads((tmp_path / "first" / "mnist_cnn.json").read_text()) == cards[0]
+
+
+def test_what_ships_is_trained_on_the_full_set_only(no_mnist):
+    with pytest.raises(ValueError, match=r"needs the full MNIST, and load_mnist\(\) found: the embedded digits"):
+        train.full_mnist()
+
+
+def test_command_says_in_one_line_what_is_missing(no_mnist, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["mnist", "--out", str(tmp_path)])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith("error: this needs the full MNIST")
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_refuses_an_unknown_network(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["alexnet"])
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_half_precision_file_holds_rounded_weights_and_no_date(tmp_path):
+    model = models.mnist_cnn(seed=0)
+    train.save_half_precision(model, tmp_path / "net.keras")
+    loaded = train.keras.models.load_model(tmp_path / "net.keras", safe_mode=True)
+    for kept, weight in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        assert kept.dtype == np.float32
+        assert np.array_equal(kept, weight.astype(np.float16))
+    assert (tmp_path / "net.keras").stat().st_size < 1_500_000
+    assert b"date_saved" not in (tmp_path / "net.keras").read_bytes()
+
+
+def test_n_correct_counts():
+    model = models.load_checkpoint("mnist_cnn")
+    digits = load_digits().subset(slice(None, None, 100))
+    wrong_labels = LabelledImages(digits.images, (digits.labels + 1) % 10, "labels off by one")
+    assert train.n_correct(model, digits) >= 45
+    assert train.n_correct(model, wrong_labels) <= 5
