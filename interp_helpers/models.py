@@ -57,26 +57,27 @@ def scores(model):
     Raises
     ------
     ValueError
-        If the model has not been built, has several outputs, or ends in an activation that cannot be taken off.
+        If the model has not been built, has several outputs, or ends in anything but a softmax, a sigmoid or a layer
+        with linear activation.
     """
     if not model.built or not getattr(model, "outputs", None):
         raise ValueError(f"model: {model.name!r} has no input shape yet; call it on a batch or build it first")
     if len(model.outputs) != 1:
         raise ValueError(f"model: {model.name!r} has {len(model.outputs)} outputs; scores are defined for one")
-    last = model.layers[-1]
-    if isinstance(last, layers.Softmax):
-        return keras.Model(model.inputs, last.input, name=f"{model.name}_scores")
-    activation = getattr(last, "activation", keras.activations.linear)
-    if activation is keras.activations.linear and not isinstance(last, keras.Model):
+    last, node, _ = model.outputs[0]._keras_history  # which call of which layer made the output
+    activation = getattr(last, "activation", None)
+    squashes = activation in (keras.activations.softmax, keras.activations.sigmoid)
+    if activation is keras.activations.linear:
         return model
-    if activation not in (keras.activations.softmax, keras.activations.sigmoid):
-        raise ValueError(
-            f"model: {model.name!r} ends in layer {last.name!r}, whose activation cannot be taken off; "
-            "softmax, sigmoid and linear can"
-        )
-    if isinstance(last, layers.Activation):
-        return keras.Model(model.inputs, last.input, name=f"{model.name}_scores")
-    return keras.Model(model.inputs, _WithoutActivation(last)(last.input), name=f"{model.name}_scores")
+    inputs = last._inbound_nodes[node].input_tensors
+    if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and squashes):
+        return keras.Model(model.inputs, inputs[0], name=f"{model.name}_scores")
+    if squashes and len(inputs) == 1:
+        return keras.Model(model.inputs, _WithoutActivation(last)(inputs[0]), name=f"{model.name}_scores")
+    raise ValueError(
+        f"model: {model.name!r} ends in {last.name!r} ({type(last).__name__}), from which no scores can be read; it "
+        "must end in a softmax, a sigmoid, or a layer with linear activation"
+    )
 
 
 def load_checkpoint(name):

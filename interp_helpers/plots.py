@@ -47,8 +47,19 @@ def image_grid(images, titles=None, n_columns=10, size=WIDTH / 10):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no image, if `images` has another shape, or if the number of titles is another.
     """
-    images = np.asarray(images).reshape(len(images), *np.shape(images)[1:3])
+    images = np.asarray(images)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.ndim != 3 or len(images) == 0:
+        raise ValueError(f"images: got shape {images.shape}; give (N, height, width) or (N, height, width, 1), N > 0")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"titles: got {len(titles)} for {len(images)} images; give one for each")
     n_columns = min(n_columns, len(images))
     n_rows = -(-len(images) // n_columns)
     height = size * images.shape[1] / images.shape[2] + (0.25 * (titles[0].count("\n") + 1) if titles else 0)
@@ -94,8 +105,15 @@ def confusion_heatmap(matrix, classes=None):
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If `matrix` is not square.
     """
     matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"matrix: got shape {matrix.shape}; give (n_classes, n_classes)")
     classes = range(len(matrix)) if classes is None else classes
     diagonal = np.eye(len(matrix), dtype=bool)
     _, axis = plt.subplots(figsize=(WIDTH, 6.6))
@@ -131,7 +149,14 @@ def architecture(model):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the model is not built, or if its input are not images.
     """
+    if not model.built or len(model.input_shape) != 4:
+        raise ValueError("model: give a built network whose input is (N, height, width, channels)")
     steps = [("input", tuple(model.input_shape[1:]), 0)]
     steps += [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
     tallest = max(shape[0] for _, shape, _ in steps if len(shape) == 3)
@@ -167,9 +192,19 @@ def opened_network(model, image, layers=("conv1", "conv2")):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the image has another shape than the input of the model, or if there is no layer of one of the names.
     """
     from interp_helpers.models import scores
 
+    if np.shape(image) != tuple(model.input_shape[1:]):
+        raise ValueError(f"image: got shape {np.shape(image)}; the model takes {tuple(model.input_shape[1:])}")
+    names = [layer.name for layer in model.layers]
+    if not set(layers) <= set(names):
+        raise ValueError(f"layers: got {list(layers)}; the model has {names}")
     outputs = [model.get_layer(name).output for name in layers] + [scores(model).output]
     *maps, logits = keras.Model(model.inputs, outputs).predict(image[None], verbose=0)
     figure = plt.figure(figsize=(WIDTH, 2.75 * len(layers)))

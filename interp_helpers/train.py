@@ -116,9 +116,11 @@ def save_half_precision(model, path):
 
 
 def _repack(path):
-    """Rewrite a .keras archive compressed and without the time of its making."""
+    """Rewrite a .keras archive: compressed, without the time of its making, readable by older versions of Keras 3."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in sorted(archive.namelist())}
+    config = _without_none(json.loads(members["config.json"]))
+    members["config.json"] = json.dumps(config).encode()
     metadata = json.loads(members["metadata.json"])
     members["metadata.json"] = json.dumps({"keras_version": metadata["keras_version"]}).encode()
     buffer = io.BytesIO()
@@ -126,6 +128,18 @@ def _repack(path):
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)
     Path(path).write_bytes(buffer.getvalue())
+
+
+def _without_none(config):
+    """Leave out arguments of layers that have their default None: older versions do not know the newer ones."""
+    if isinstance(config, list):
+        return [_without_none(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    kept = {key: _without_none(value) for key, value in config.items()}
+    if isinstance(kept.get("config"), dict):
+        kept["config"] = {key: value for key, value in kept["config"].items() if value is not None}
+    return kept
 
 
 def versions():

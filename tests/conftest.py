@@ -8,11 +8,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def no_mnist(monkeypatch, tmp_path):
+def no_mnist(monkeypatch):
     """A newcomer's machine: no data folder, an empty Keras cache, and downloads that fail at once."""
     monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
     monkeypatch.delenv("INTERP_FAST", raising=False)
-    monkeypatch.setattr("keras.src.utils.file_utils.config.home", lambda: None, raising=False)
 
     def fail(*arguments, **options):
         raise Exception("URL fetch failure on https://storage.googleapis.com/...: None -- no network")

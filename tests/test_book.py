@@ -16,11 +16,10 @@ import interp_helpers
 from interp_helpers.data import EMBEDDED
 
 sys.path.insert(0, str(ROOT / "book" / "tools"))
+import build_book
 import slides
 
-import build
-
-CHAPTERS = [page for page in build.pages() if page.startswith("notebooks/")]
+CHAPTERS = [page for page in build_book.pages() if page.startswith("notebooks/")]
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +28,8 @@ def html():
     command = [sys.executable, str(ROOT / "book" / "tools" / "build.py")]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert made.returncode == 0, (made.stdout + made.stderr)[-6000:]
-    assert str(build.HTML / "index.html") in made.stdout.splitlines()[-1]
-    return build.HTML
+    assert str(build_book.HTML / "index.html") in made.stdout.splitlines()[-1]
+    return build_book.HTML
 
 
 class Links(HTMLParser):
@@ -50,28 +49,28 @@ class Links(HTMLParser):
 
 
 def test_all_pages_are_there_and_none_shows_a_traceback(html):
-    assert list(build.problems()) == []
+    assert list(build_book.problems()) == []
     assert len(CHAPTERS) == len(list((ROOT / "notebooks").glob("*.ipynb"))), "a notebook is not in _toc.yml"
 
 
 def test_problems_are_noticed(monkeypatch, tmp_path):
     """The check above can fail."""
-    for page in build.pages():
+    for page in build_book.pages():
         path = tmp_path / f"{page}.html"
         path.parent.mkdir(exist_ok=True)
         path.write_text("<p>fine</p>")
-    monkeypatch.setattr(build, "HTML", tmp_path)
-    assert list(build.problems()) == []
+    monkeypatch.setattr(build_book, "HTML", tmp_path)
+    assert list(build_book.problems()) == []
     (tmp_path / "book" / "api.html").unlink()
     (tmp_path / "book" / "glossary.html").write_text("<pre>Traceback (most recent call last)</pre>")
     (tmp_path / "book" / "index.html").write_text("<p>accuracy {glue:text}`accuracy`</p>")
-    said = " ".join(build.problems())
+    said = " ".join(build_book.problems())
     assert "book/api is missing" in said
     assert "book/glossary shows a traceback" in said
     assert "book/index shows raw markup: {glue:text}" in said
 
 
-@pytest.mark.parametrize("page", build.pages())
+@pytest.mark.parametrize("page", build_book.pages())
 def test_links_on_the_page_lead_somewhere(html, page):
     path = html / f"{page}.html"
     for link in Links(path).links:
@@ -156,14 +155,13 @@ def test_cache_is_cleared_when_results_may_change(monkeypatch, tmp_path, change,
     for folder in ("interp_helpers", "book/results"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "interp_helpers" / "data.py").write_text("n = 1")
-    (tmp_path / "requirements.txt").write_text("numpy")
-    monkeypatch.setattr(build, "ROOT", tmp_path)
-    monkeypatch.setattr(build, "BUILD", tmp_path / "_build")
-    build.clear_stale_cache()
+    monkeypatch.setattr(build_book, "ROOT", tmp_path)
+    monkeypatch.setattr(build_book, "BUILD", tmp_path / "_build")
+    build_book.clear_stale_cache()
     (tmp_path / "_build" / "executed").touch()
     if change == "environment":
         monkeypatch.setenv("INTERP_FAST", "1")
     if change == "package":
         (tmp_path / "interp_helpers" / "data.py").write_text("n = 2")
-    build.clear_stale_cache()
+    build_book.clear_stale_cache()
     assert (tmp_path / "_build" / "executed").exists() == (change == "nothing")

@@ -3,6 +3,8 @@ import socket
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interp_helpers import data
 from interp_helpers.data import LabelledImages, leave_out, load_digits, load_mnist
@@ -28,7 +30,7 @@ def small_mnist(monkeypatch):
 def data_dir(monkeypatch, tmp_path, small_mnist):
     """A data folder that holds the stand-in."""
     (tmp_path / "mnist").mkdir()
-    np.savez(tmp_path / "mnist" / "mnist.npz", **small_mnist)
+    np.savez_compressed(tmp_path / "mnist" / "mnist.npz", **small_mnist)
     monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("INTERP_FAST", raising=False)
     return tmp_path
@@ -93,6 +95,25 @@ def test_leave_out_is_by_content():
     assert np.array_equal(rest.images, images[[0, 1, 3, 4]])
 
 
+@given(st.lists(st.integers(0, 15), max_size=30), st.sets(st.integers(0, 15)))
+def test_leave_out_keeps_the_rest_in_order(pictures, unwanted):
+    """Any images, with repeats, and any set of unwanted ones: what is left is the rest, in order, with its labels."""
+
+    def draw(numbers):
+        numbers = np.array(sorted(numbers) if isinstance(numbers, set) else numbers, dtype=int)
+        bits = (numbers[:, None] >> np.arange(4)) & 1
+        return LabelledImages(bits.reshape(-1, 2, 2, 1).astype(np.float32), numbers, "made here")
+
+    rest = leave_out(draw(pictures), draw(unwanted))
+    assert rest.labels.tolist() == [picture for picture in pictures if picture not in unwanted]
+    assert np.array_equal(rest.images, draw(rest.labels.tolist()).images)
+
+
+def test_images_need_a_label_each():
+    with pytest.raises(ValueError, match="labels: 2 labels for 3 images"):
+        LabelledImages(np.zeros((3, 4, 4, 1)), np.zeros(2), "made here")
+
+
 def test_leave_out_refuses_images_of_other_shapes():
     small = LabelledImages(np.zeros((1, 4, 4, 1), np.float32), np.zeros(1, int), "made here")
     with pytest.raises(ValueError, match=r"others: images of shape \(4, 4, 1\)"):
@@ -140,7 +161,7 @@ def test_data_dir_without_mnist_is_passed_over(monkeypatch, no_mnist, tmp_path):
 
 def test_missing_data_dir(monkeypatch, tmp_path):
     monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path / "nowhere"))
-    with pytest.raises(FileNotFoundError, match="is not a folder: create it, correct the variable, or unset it"):
+    with pytest.raises(ValueError, match="is not a folder: create it, correct the variable, or unset it"):
         load_mnist()
 
 
@@ -162,11 +183,33 @@ def pickled(path, arrays):
     np.savez(path, **{**arrays, "y_test": np.array([{"an": "object"}], dtype=object)})
 
 
+def scrambled(path, arrays):
+    """Bytes changed inside the compressed arrays, everywhere."""
+    content = bytearray(path.read_bytes())
+    content[200:-2000:97] = bytes(255 - byte for byte in content[200:-2000:97])
+    path.write_bytes(content)
+
+
+def reshaped(path, arrays):
+    np.savez(path, **{**arrays, "x_test": arrays["x_test"].reshape(-1, 784)})
+
+
+def retyped(path, arrays):
+    np.savez(path, **{**arrays, "x_test": arrays["x_test"].view(np.int8)})
+
+
+def another_kind(path, arrays):
+    with path.open("wb") as file:
+        np.save(file, arrays["x_test"])
+
+
 def empty(path, arrays):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("harm", [truncated, altered, incomplete, pickled, empty])
+@pytest.mark.parametrize(
+    "harm", [truncated, altered, incomplete, pickled, scrambled, reshaped, retyped, another_kind, empty]
+)
 def test_damaged_file_is_refused(data_dir, small_mnist, harm):
     path = data_dir / "mnist" / "mnist.npz"
     harm(path, small_mnist)
@@ -217,7 +260,8 @@ def test_a_real_download_that_fails_is_caught(monkeypatch, tmp_path, capsys):
     real = keras.utils.get_file
     monkeypatch.setattr(keras.utils, "get_file", lambda *a, **k: real(*a, cache_dir=tmp_path, **k))
     before = socket.getdefaulttimeout()
-    assert load_mnist().source.startswith(data.EMBEDDED)
+    assert load_mnist().source == data.EMBEDDED
+    assert "4,000 training and 1,000 test images (the embedded digits" in capsys.readouterr().out
     assert socket.getdefaulttimeout() == before
 
 

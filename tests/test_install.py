@@ -1,5 +1,6 @@
 """The package as Colab gets it: installed from its sources, used from another folder."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,12 @@ assert notebook._read_json([notebook.PACKAGE / "quizzes"], "01_mnist_cnn", "no q
 
 
 def test_installed_package_brings_all_that_a_chapter_needs(tmp_path):
+    # from a copy: setuptools would take what an earlier build left in the checkout
+    sources = tmp_path / "sources"
+    for name in ("interp_helpers", "book/results"):
+        shutil.copytree(ROOT / name, sources / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, sources)
     pip = [
         sys.executable,
         "-m",
@@ -27,7 +34,7 @@ def test_installed_package_brings_all_that_a_chapter_needs(tmp_path):
         "--no-build-isolation",
         "--disable-pip-version-check",
     ]
-    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(ROOT)], check=True, cwd=tmp_path)
+    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(sources)], check=True, cwd=tmp_path)
     (wheel,) = tmp_path.glob("interp_helpers-*.whl")
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)

@@ -82,8 +82,33 @@ def test_scores_of_a_linear_model_are_the_model():
 
 
 def test_scores_refuse_what_they_cannot_take_off():
-    with pytest.raises(ValueError, match="ends in layer 'last', whose activation cannot be taken off"):
+    with pytest.raises(ValueError, match=r"ends in 'last' \(Dense\), from which no scores can be read"):
         scores(keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="tanh", name="last")]))
+
+
+@pytest.mark.parametrize("after", [layers.Reshape((3, 1)), layers.Dropout(0.5), keras.ops.log])
+def test_scores_refuse_a_softmax_that_is_hidden_behind_something(after):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, after(layers.Dense(3, activation="softmax")(inputs)))
+    with pytest.raises(ValueError, match="no scores can be read"):
+        scores(model)
+
+
+def test_scores_of_a_layer_that_is_called_twice():
+    inputs, dense = keras.Input((3,)), layers.Dense(3, activation="softmax")
+    twice = keras.Model(inputs, dense(dense(inputs)))
+    x = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
+    kernel, bias = dense.get_weights()
+    expected = softmax(x @ kernel + bias) @ kernel + bias
+    np.testing.assert_allclose(scores(twice).predict(x, verbose=0), expected, atol=1e-5)
+
+
+def test_scores_of_two_models_that_share_their_softmax():
+    softmax_of_both, x = layers.Softmax(), np.eye(4, dtype="float32")
+    for _ in range(2):
+        inputs, dense = keras.Input((4,)), layers.Dense(3)
+        model = keras.Model(inputs, softmax_of_both(dense(inputs)))
+        np.testing.assert_allclose(scores(model).predict(x, verbose=0), x @ dense.get_weights()[0], atol=1e-5)
 
 
 def test_scores_refuse_an_unbuilt_model():

@@ -110,8 +110,13 @@ def test_every_reference_is_cited_somewhere():
 
 
 def tracked():
-    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    return [ROOT / name for name in names if name and (ROOT / name).exists()]
+    """Return the files of the project: those that git knows, or in a copy without git all but what make creates."""
+    if (ROOT / ".git").exists():
+        listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return [ROOT / name for name in listing.splitlines() if (ROOT / name).exists()]
+    made = {"_build", ".venv", "build", "interp_helpers.egg-info", "__pycache__"}
+    made |= {".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"}
+    return [path for path in ROOT.rglob("*") if path.is_file() and not made & set(path.relative_to(ROOT).parts)]
 
 
 def test_no_absolute_paths_and_no_private_folder():

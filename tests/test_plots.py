@@ -1,3 +1,4 @@
+import keras
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,3 +63,22 @@ def test_opened_network_shows_32_channels_and_marks_the_highest_score():
     assert "conv1, after the ReLU: 32 channels" in titles
     bars = figure.axes[titles.index("class scores")].patches
     assert [bar.get_facecolor() == to_rgba(plots.ACCENT) for bar in bars].index(True) == 2
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.image_grid(np.zeros((0, 28, 28))), "images: got shape"),
+        (lambda: plots.image_grid(np.zeros((28, 28))), "images: got shape"),
+        (lambda: plots.image_grid(np.zeros((2, 28, 28, 3))), "images: got shape"),
+        (lambda: plots.image_grid(np.zeros((2, 28, 28)), titles=["one"]), "titles: got 1 for 2"),
+        (lambda: plots.confusion_heatmap(np.zeros((2, 3))), "matrix: got shape"),
+        (lambda: plots.architecture(keras.Sequential([keras.layers.Dense(2)])), "model: give a built network"),
+        (lambda: plots.architecture(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])), "model: give"),
+        (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28))), "image: got shape"),
+        (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28, 1)), layers=["conv9"]), "the model has .*conv1"),
+    ],
+)
+def test_bad_input_is_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()

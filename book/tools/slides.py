@@ -22,7 +22,7 @@ HIDDEN = {"remove-cell", "remove-output"}
 
 def make_all(notebooks, cache, target):
     """Write a deck to `target` for every notebook in a folder, with the outputs that the book's build cached."""
-    target.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
     copy_package_files("sphinx_revealjs", "_static/revealjs", target / "reveal")
     cache = get_cache(cache)
     for path in sorted(notebooks.glob("*.ipynb")):

@@ -1,6 +1,6 @@
 """Build the book: execute the chapters (cached), write the HTML, check it, make the slides. Strict: anything odd fails.
 
-python book/tools/build.py
+python book/tools/build_book.py
 """
 
 import hashlib
@@ -9,10 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
-import slides
 import yaml
+
+import slides
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
@@ -27,12 +29,17 @@ PROBLEM = re.compile(r": (WARNING|ERROR|CRITICAL|SEVERE):")
 
 
 def main():
-    clear_stale_cache()
+    try:
+        clear_stale_cache()
+    except ValueError as error:
+        fail(error)
     # only the first run of a builder executes the notebooks, so this is the step that has to be strict
     jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
     command = [jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going"]
     if run(command, BUILD / "build.log"):
         show_execution_reports()
+        # a page that was read before is not read again, so a second build would pass over its warnings
+        shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
         fail("the book did not build; the first warning or failed cell above says why")
     for problem in problems():
         fail(problem)
@@ -45,10 +52,10 @@ def clear_stale_cache():
     from interp_helpers.data import load_mnist
 
     parts = [sys.version, os.environ.get("INTERP_FAST", ""), load_mnist().source]
+    parts += sorted(f"{package.name} {package.version}" for package in distributions())
     for folder in ("interp_helpers", "book/results"):
         files = (file for file in (ROOT / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
         parts += [f"{file.relative_to(ROOT)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in sorted(files)]
-    parts.append(hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest())
     now, stamp = hashlib.sha256("\n".join(parts).encode()).hexdigest(), BUILD / "made_from"
     if not stamp.exists() or stamp.read_text() != now:
         shutil.rmtree(BUILD, ignore_errors=True)
