@@ -25,7 +25,7 @@ CHAPTERS = [page for page in build_book.pages() if page.startswith("notebooks/")
 @pytest.fixture(scope="session")
 def html():
     """The folder of the built book."""
-    command = [sys.executable, str(ROOT / "book" / "tools" / "build.py")]
+    command = [sys.executable, str(ROOT / "book" / "tools" / "build_book.py")]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert made.returncode == 0, (made.stdout + made.stderr)[-6000:]
     assert str(build_book.HTML / "index.html") in made.stdout.splitlines()[-1]
