@@ -5,8 +5,11 @@ Nothing here unpickles anything, and every set is checked against its published 
 """
 
 import hashlib
+import io
+import lzma
 import os
 import socket
+import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -18,6 +21,7 @@ import numpy as np
 
 DATA_DIR_VARIABLE = "INTERP_DATA_DIR"
 EMBEDDED = "the embedded digits"
+CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,38 @@ def load_mnist(*, leave_out_digits=False):
     return split
 
 
+def load_cifar10():
+    """Load CIFAR-10: 50,000 training and 10,000 test colour photographs of ten classes, 32 by 32 pixels.
+
+    Looked for in this order: ``$INTERP_DATA_DIR/cifar10/`` (``x_train_1of5.npy.xz`` to ``5of5``, ``y_train.npy.xz``,
+    ``x_test.npy.xz``, ``y_test.npy.xz``), then the binary archive of its authors, downloaded into Keras's cache.
+    (Keras's own loader unpickles, this one does not.)
+
+    Returns
+    -------
+    Split
+        train and test images of shape (N, 32, 32, 3); labels as in ``CIFAR10_CLASSES``.
+
+    Raises
+    ------
+    ValueError
+        If ``INTERP_DATA_DIR`` is set to something that is not a folder, if the files are truncated or altered, or if
+        the data set is neither there nor can be downloaded.
+    """
+    found = _cifar10_in_data_dir() or _cifar10_from_download()
+    if found is None:
+        raise ValueError(
+            f"CIFAR-10 could not be downloaded: go online, or set {DATA_DIR_VARIABLE} to a folder with cifar10/ in it"
+        )
+    arrays, source = found
+    train, test = (
+        LabelledImages(_scaled(arrays[f"x_{part}"]), arrays[f"y_{part}"].ravel().astype(np.int64), source)
+        for part in ("train", "test")
+    )
+    print(f"CIFAR-10: {len(train):,} training and {len(test):,} test images ({source})")
+    return Split(train, test, source)
+
+
 def leave_out(data, others):
     """Return `data` without the images that also occur in `others`, compared pixel by pixel.
 
@@ -166,7 +202,8 @@ _UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 _EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
 
 
-def _mnist_in_data_dir():
+def _in_data_dir(name):
+    """Return the path of `name` in the user's data folder, or None if there is no such folder or file."""
     folder = os.environ.get(DATA_DIR_VARIABLE)
     if not folder:
         return None
@@ -174,10 +211,13 @@ def _mnist_in_data_dir():
         raise ValueError(
             f"{DATA_DIR_VARIABLE}={folder!r} is not a folder: create it, correct the variable, or unset it"
         )
-    path = Path(folder) / "mnist" / "mnist.npz"
-    if not path.exists():
-        return None
-    return _read_mnist(path), f"mnist.npz in {DATA_DIR_VARIABLE}"
+    path = Path(folder) / name
+    return path if path.exists() else None
+
+
+def _mnist_in_data_dir():
+    path = _in_data_dir("mnist/mnist.npz")
+    return path and (_read_mnist(path), f"mnist.npz in {DATA_DIR_VARIABLE}")
 
 
 def _mnist_from_keras():
@@ -230,13 +270,79 @@ def _embedded_digits():
     return pixels, labels.astype(np.int64)
 
 
+# --- where CIFAR-10 comes from ---------------------------------------------------------------------------------------
+
+_CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+_CIFAR10_CONTENT = {
+    "x_train": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+    "y_train": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+    "x_test": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+    "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+}
+
+
+def _cifar10_in_data_dir():
+    folder = _in_data_dir("cifar10")
+    if folder is None:
+        return None
+
+    def read(name):
+        with lzma.open(folder / f"{name}.npy.xz") as file:
+            return np.load(io.BytesIO(file.read()), allow_pickle=False)
+
+    def arrays():
+        parts = {"x_train": np.concatenate([read(f"x_train_{part}of5") for part in range(1, 6)])}
+        return parts | {name: read(name) for name in ("y_train", "x_test", "y_test")}
+
+    return _checked_cifar10(arrays, folder), f"cifar10/ in {DATA_DIR_VARIABLE}"
+
+
+def _cifar10_from_download():
+    import keras
+
+    try:
+        with _socket_timeout(60):
+            path = keras.utils.get_file("cifar-10-binary.tar.gz", origin=_CIFAR10_URL)
+    except Exception:  # get_file raises bare Exception when a download fails
+        return None
+
+    def arrays():
+        """One record of the binary files is a label byte and 3 x 32 x 32 pixel bytes."""
+        names = [f"data_batch_{batch}.bin" for batch in range(1, 6)], ["test_batch.bin"]
+        parts = {}
+        with tarfile.open(path) as archive:
+            for part, files in zip(("train", "test"), names, strict=True):
+                content = b"".join(archive.extractfile(f"cifar-10-batches-bin/{file}").read() for file in files)
+                records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
+                parts[f"x_{part}"] = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+                parts[f"y_{part}"] = records[:, :1]
+        return parts
+
+    return _checked_cifar10(arrays, path), "the archive of its authors"
+
+
+def _checked_cifar10(read, path):
+    try:
+        arrays = read()
+        whole = all(_sha256(arrays[name]) == content for name, content in _CIFAR10_CONTENT.items())
+        whole = whole and all(arrays[name].shape[1:] == (32, 32, 3) for name in ("x_train", "x_test"))
+    except (*_UNREADABLE, lzma.LZMAError, tarfile.TarError, AttributeError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"{path} is not CIFAR-10 as published (truncated or altered): delete it or put a whole copy there"
+        )
+    return arrays
+
+
 def _first_images_only(split, n_train=1000, n_test=500):
     source = f"{split.source}; FAST RUN, numbers mean nothing"
     return Split(split.train.subset(slice(n_train)), split.test.subset(slice(n_test)), source)
 
 
 def _scaled(pixels):
-    return (pixels.astype(np.float32) / 255)[..., None]
+    scaled = pixels.astype(np.float32) / 255
+    return scaled if scaled.ndim == 4 else scaled[..., None]
 
 
 def _sha256(array):

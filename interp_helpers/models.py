@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -44,6 +45,42 @@ def mnist_cnn(seed=0):
     )
 
 
+def cats_dogs_cnn(seed=0):
+    """Build the untrained cats-and-dogs CNN of the seminar (Tamasi 2020), layers named.
+
+    Parameters
+    ----------
+    seed : int
+        Fixes the initial weights, by ``keras.utils.set_random_seed``.
+
+    Returns
+    -------
+    keras.Sequential
+        Input (N, 150, 150, 3) in [0, 1], output (N, 1) probability of *dog*; 3,453,121 parameters.
+    """
+    keras.utils.set_random_seed(seed)
+    blocks = []
+    for block, channels in enumerate((32, 64, 128, 128), start=1):
+        blocks += [
+            layers.Conv2D(channels, 3, name=f"conv{block}"),
+            layers.ReLU(name=f"relu{block}"),
+            layers.MaxPooling2D(2, name=f"pool{block}"),
+        ]
+    return keras.Sequential(
+        [
+            keras.Input((150, 150, 3), name="photograph"),
+            *blocks,
+            layers.Flatten(name="flatten"),
+            layers.Dropout(0.5, name="dropout"),
+            layers.Dense(512, name="dense1"),
+            layers.ReLU(name="relu5"),
+            layers.Dense(1, name="logit"),
+            layers.Activation("sigmoid", name="probability"),
+        ],
+        name="cats_dogs",
+    )
+
+
 def scores(model):
     """Return a model that outputs the scores (logits): what goes into the final softmax or sigmoid of `model`.
 
@@ -78,6 +115,42 @@ def scores(model):
         f"model: {model.name!r} ends in {last.name!r} ({type(last).__name__}), from which no scores can be read; it "
         "must end in a softmax, a sigmoid, or a layer with linear activation"
     )
+
+
+def named_layer(model, name):
+    """Return the layer of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the names.
+    """
+    names = [layer.name for layer in model.layers]
+    if name not in names:
+        raise ValueError(f"layer: the model has no layer {name!r}; it has {', '.join(names)}")
+    return model.get_layer(name)
+
+
+def check_images(model, images):
+    """Refuse images that the model cannot take.
+
+    Raises
+    ------
+    ValueError
+        If `images` are not floats, not finite, none at all, or of another shape than the input of the model.
+    """
+    images = np.asarray(images)
+    expected = tuple(model.input_shape[1:])
+    fits = images.ndim == len(expected) + 1 and all(
+        wanted in (None, length) for wanted, length in zip(expected, images.shape[1:], strict=True)
+    )
+    if not fits or len(images) == 0:
+        wanted = ", ".join(map(str, ("N", *expected)))
+        raise ValueError(f"images: got shape {images.shape}; the model takes ({wanted}), N > 0")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images: got {images.dtype}; give floats, as the data loaders do (pixels in [0, 1])")
+    if not np.isfinite(images).all():
+        raise ValueError("images: there are values that are NaN or infinite")
 
 
 def load_checkpoint(name):

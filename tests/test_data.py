@@ -1,4 +1,7 @@
+import io
+import lzma
 import socket
+import tarfile
 
 import keras
 import numpy as np
@@ -270,3 +273,81 @@ def test_fast_run_is_marked(monkeypatch, no_mnist):
     mnist = load_mnist()
     assert (len(mnist.train), len(mnist.test)) == (1000, 500)
     assert "FAST RUN, numbers mean nothing" in mnist.source
+
+
+# --- CIFAR-10 --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_cifar10(monkeypatch):
+    """A stand-in for CIFAR-10: 5 x 20 training and 10 test photographs."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (100, 32, 32, 3), dtype=np.uint8),
+        "y_train": rng.integers(0, 10, (100, 1), dtype=np.uint8),
+        "x_test": rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8),
+        "y_test": rng.integers(0, 10, (10, 1), dtype=np.uint8),
+    }
+    monkeypatch.setattr(data, "_CIFAR10_CONTENT", {name: data._sha256(array) for name, array in arrays.items()})
+    monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
+    return arrays
+
+
+@pytest.fixture
+def cifar10_dir(monkeypatch, tmp_path, small_cifar10):
+    parts = {f"x_train_{i + 1}of5": part for i, part in enumerate(np.split(small_cifar10["x_train"], 5))}
+    (tmp_path / "cifar10").mkdir()
+    for name, array in {**parts, **small_cifar10}.items():
+        if name != "x_train":
+            with lzma.open(tmp_path / "cifar10" / f"{name}.npy.xz", "wb") as file:
+                np.save(file, array)
+    monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
+    return tmp_path / "cifar10"
+
+
+@pytest.fixture
+def cifar10_archive(monkeypatch, tmp_path, small_cifar10):
+    """The authors' binary archive, as Keras would have downloaded it."""
+
+    def add(archive, name, images, labels):
+        content = np.concatenate([labels, images.transpose(0, 3, 1, 2).reshape(len(images), -1)], axis=1).tobytes()
+        entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for i in range(5):
+            part = slice(20 * i, 20 * i + 20)
+            add(archive, f"data_batch_{i + 1}.bin", small_cifar10["x_train"][part], small_cifar10["y_train"][part])
+        add(archive, "test_batch.bin", small_cifar10["x_test"], small_cifar10["y_test"])
+    monkeypatch.setattr(keras.utils, "get_file", lambda *arguments, **options: path)
+    return path
+
+
+@pytest.mark.parametrize("place", ["cifar10_dir", "cifar10_archive"])
+def test_cifar10_is_the_same_from_folder_and_archive(request, place, small_cifar10, capsys):
+    request.getfixturevalue(place)
+    cifar10 = data.load_cifar10()
+    assert cifar10.train.images.dtype == np.float32
+    assert np.array_equal(np.round(cifar10.train.images * 255), small_cifar10["x_train"])
+    assert np.array_equal(np.round(cifar10.test.images * 255), small_cifar10["x_test"])
+    assert np.array_equal(cifar10.train.labels, small_cifar10["y_train"].ravel())
+    assert capsys.readouterr().out.startswith("CIFAR-10: 100 training and 10 test images (")
+
+
+def test_damaged_cifar10_is_refused(cifar10_dir):
+    (cifar10_dir / "x_test.npy.xz").write_bytes((cifar10_dir / "x_test.npy.xz").read_bytes()[:-100])
+    with pytest.raises(ValueError, match="is not CIFAR-10 as published"):
+        data.load_cifar10()
+
+
+def test_damaged_cifar10_archive_is_refused(cifar10_archive):
+    cifar10_archive.write_bytes(cifar10_archive.read_bytes()[:-500])
+    with pytest.raises(ValueError, match="is not CIFAR-10 as published"):
+        data.load_cifar10()
+
+
+def test_cifar10_offline(no_mnist):
+    with pytest.raises(ValueError, match="CIFAR-10 could not be downloaded: go online, or set INTERP_DATA_DIR"):
+        data.load_cifar10()

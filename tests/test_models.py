@@ -134,7 +134,7 @@ def test_shipped_network_is_as_good_as_its_card_says():
 
 
 def test_unknown_checkpoint_lists_what_there_is():
-    with pytest.raises(ValueError, match="no trained network 'nonesuch' ships with the package; there is mnist_cnn"):
+    with pytest.raises(ValueError, match="no trained network 'nonesuch' ships with the package; there is .*mnist_cnn"):
         load_checkpoint("nonesuch")
 
 
@@ -153,3 +153,12 @@ def test_every_checkpoint_has_a_card_and_is_light():
     for path in files:
         assert json.loads(path.with_suffix(".json").read_text())["name"] == path.stem
         assert path.stat().st_size < 8_000_000
+
+
+def test_cats_and_dogs_network_is_the_seminars():
+    model = models.cats_dogs_cnn()
+    assert model.count_params() == 3_453_121
+    assert [model.get_layer(f"conv{i}").output.shape[1:] for i in (1, 2, 3, 4)] == [
+        (148, 148, 32), (72, 72, 64), (34, 34, 128), (15, 15, 128),
+    ]  # fmt: skip
+    assert model.output_shape == (None, 1)

@@ -61,3 +61,22 @@ def test_n_correct_counts():
     wrong_labels = LabelledImages(digits.images, (digits.labels + 1) % 10, "labels off by one")
     assert train.n_correct(model, digits) >= 45
     assert train.n_correct(model, wrong_labels) <= 5
+
+
+def test_cats_and_dogs_are_chosen_by_class():
+    photographs = LabelledImages(
+        np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1), np.array([3, 5, 0, 5]), "made here"
+    )
+    chosen = train.cats_and_dogs(photographs)
+    assert chosen.labels.tolist() == [0, 1, 1]
+    assert chosen.images.ravel().tolist() == [0, 1, 3]
+
+
+def test_cats_and_dogs_training_is_reproducible(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    few = LabelledImages(rng.random((8, 32, 32, 3)).astype(np.float32), np.array([3, 5] * 4), "made here")
+    monkeypatch.setattr(train.data, "load_cifar10", lambda: Split(few, few, "made here"))
+    cards = [train.ship_cats_dogs(tmp_path / name, epochs=1) for name in ("first", "second")]
+    assert cards[0] == cards[1]
+    assert cards[0]["parameters"] == 3_453_121
+    assert cards[0]["data"]["training_images"] == 8
