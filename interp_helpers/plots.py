@@ -178,6 +178,47 @@ def architecture(model):
     return figure
 
 
+def channels(stack, signed=False, marked=(), label="activation", n_columns=8):
+    """Draw the channels of a stack of maps or kernels as one figure, with their numbers, on one colour scale.
+
+    Parameters
+    ----------
+    stack : ndarray, shape (height, width, n_channels)
+    signed : bool
+        Values have a sign: a diverging colour map centred at 0 instead of viridis.
+    marked : sequence of int
+        Channels whose number is drawn in the accent colour.
+    label : str
+        What the colour bar shows.
+    n_columns : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If `stack` has another shape.
+    """
+    stack = np.asarray(stack)
+    if stack.ndim != 3:
+        raise ValueError(f"stack: got shape {stack.shape}; give (height, width, n_channels)")
+    n_rows = -(-stack.shape[2] // n_columns)
+    size = WIDTH / (n_columns + 0.9)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=(WIDTH, (size + 0.17) * n_rows), squeeze=False)
+    bound = np.nanmax(np.abs(stack)) or 1
+    scale = {"vmin": -bound if signed else min(0, stack.min()), "vmax": bound, "cmap": "RdBu_r" if signed else None}
+    for axis in axes.flat:
+        axis.axis("off")
+    for c, axis in zip(range(stack.shape[2]), axes.flat, strict=False):
+        picture = axis.imshow(stack[..., c], **scale)
+        colour, weight = (ACCENT, "bold") if c in marked else ("black", "normal")
+        axis.set_title(str(c), fontsize=11, color=colour, fontweight=weight, pad=2)
+    figure.colorbar(picture, ax=axes, aspect=30, label=label)
+    return figure
+
+
 def opened_network(model, image, layers=("conv1", "conv2")):
     """Draw an image, what every channel of some layers makes of it after the ReLU, and the class scores.
 
@@ -198,14 +239,11 @@ def opened_network(model, image, layers=("conv1", "conv2")):
     ValueError
         If the image has another shape than the input of the model, or if there is no layer of one of the names.
     """
-    from interp_helpers.models import scores
+    from interp_helpers.models import named_layer, scores
 
     if np.shape(image) != tuple(model.input_shape[1:]):
         raise ValueError(f"image: got shape {np.shape(image)}; the model takes {tuple(model.input_shape[1:])}")
-    names = [layer.name for layer in model.layers]
-    if not set(layers) <= set(names):
-        raise ValueError(f"layers: got {list(layers)}; the model has {names}")
-    outputs = [model.get_layer(name).output for name in layers] + [scores(model).output]
+    outputs = [named_layer(model, name).output for name in layers] + [scores(model).output]
     *maps, logits = keras.Model(model.inputs, outputs).predict(image[None], verbose=0)
     figure = plt.figure(figsize=(WIDTH, 2.75 * len(layers)))
     left, right = figure.subfigures(1, 2, width_ratios=[2.1, 5.9])
