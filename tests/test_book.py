@@ -148,6 +148,9 @@ def test_slides(html, page):
 def test_slides_resolve_what_nbconvert_does_not_know():
     text = ":::{admonition} Where the source slips\n:class: warning\nRead {glue:text}`n` digits {cite}`key2020`.\n:::\n"
     assert slides.plain_markdown(text, {"n": "9"}) == "**Where the source slips**\n\nRead 9 digits.\n"
+    links = "[one](01_mnist_cnn.ipynb), [two](../book/corrections.md)"
+    there = "[one](../notebooks/01_mnist_cnn.html), [two](../book/corrections.html)"
+    assert slides.plain_markdown(links, {}) == there
 
 
 @pytest.mark.parametrize("change", ["nothing", "environment", "package"])

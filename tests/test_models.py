@@ -134,7 +134,7 @@ def test_shipped_network_is_as_good_as_its_card_says():
 
 
 def test_unknown_checkpoint_lists_what_there_is():
-    with pytest.raises(ValueError, match="no trained network 'nonesuch' ships with the package; there is .*mnist_cnn"):
+    with pytest.raises(ValueError, match=r"no trained network 'nonesuch' ships with the package; there is .*mnist_cnn"):
         load_checkpoint("nonesuch")
 
 

@@ -88,10 +88,16 @@ def plain_markdown(text, values):
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
     text = re.sub(r"\{glue:text\}`([^`]+)`", lambda match: values[match.group(1)], text)
     text = re.sub(r"\s*\{cite(?::\w+)?\}`[^`]+`", "", text)
+    text = re.sub(r"\]\((?:\.\./(book)/)?(\w+)\.(?:ipynb|md)", page_of_the_book, text)
     text = re.sub(r"\n*\*\*Time\.\*\* \{chapter-time\}.*", "", text)
     text = re.sub(r"^\[Open in Colab\].*\n?", "", text, flags=re.M)
     text = re.sub(r"^:::\{[\w-]+\} *(.*)\n(?::\w+:.*\n)*", lambda match: f"**{match.group(1)}**\n\n", text, flags=re.M)
     return re.sub(r"^:::\s*$", "", text, flags=re.M)
+
+
+def page_of_the_book(link):
+    """Turn a link from notebook to notebook, or to a page of book/, into one from deck to page."""
+    return f"](../{link.group(1) or 'notebooks'}/{link.group(2)}.html"
 
 
 def copy_package_files(package, inside, target):
