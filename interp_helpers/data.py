@@ -196,7 +196,7 @@ _MNIST_CONTENT = {
     "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
 # what reading a damaged file may raise
-_UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
 
 # sha256 of the first 500 training images of each class of MNIST, in order of class, as uint8
 _EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
@@ -232,19 +232,11 @@ def _mnist_from_keras():
 
 
 def _read_mnist(path):
-    try:
+    def arrays():
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _MNIST_CONTENT}
-        whole = all(_sha256(arrays[name]) == content for name, content in _MNIST_CONTENT.items())
-        whole = whole and all(array.dtype == np.uint8 for array in arrays.values())
-        whole = whole and all(arrays[name].shape[1:] == (28, 28) for name in ("x_train", "x_test"))
-    except (*_UNREADABLE, AttributeError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise ValueError(
-            f"{path} is not MNIST as published (truncated or altered): delete it or put a whole copy there"
-        )
-    return arrays
+            return {name: file[name] for name in _MNIST_CONTENT}
+
+    return _as_published(arrays, path, "MNIST", _MNIST_CONTENT, (28, 28))
 
 
 def _split_of_embedded_digits():
@@ -294,7 +286,7 @@ def _cifar10_in_data_dir():
         parts = {"x_train": np.concatenate([read(f"x_train_{part}of5") for part in range(1, 6)])}
         return parts | {name: read(name) for name in ("y_train", "x_test", "y_test")}
 
-    return _checked_cifar10(arrays, folder), f"cifar10/ in {DATA_DIR_VARIABLE}"
+    return _as_published(arrays, folder, "CIFAR-10", _CIFAR10_CONTENT, (32, 32, 3)), f"cifar10/ in {DATA_DIR_VARIABLE}"
 
 
 def _cifar10_from_download():
@@ -318,19 +310,24 @@ def _cifar10_from_download():
                 parts[f"y_{part}"] = records[:, :1]
         return parts
 
-    return _checked_cifar10(arrays, path), "the archive of its authors"
+    return _as_published(arrays, path, "CIFAR-10", _CIFAR10_CONTENT, (32, 32, 3)), "the archive of its authors"
 
 
-def _checked_cifar10(read, path):
+# --- what both share -------------------------------------------------------------------------------------------------
+
+
+def _as_published(read, path, name, content, shape):
+    """Return the arrays that `read` gives, or refuse them if they are not the published ones."""
     try:
         arrays = read()
-        whole = all(_sha256(arrays[name]) == content for name, content in _CIFAR10_CONTENT.items())
-        whole = whole and all(arrays[name].shape[1:] == (32, 32, 3) for name in ("x_train", "x_test"))
-    except (*_UNREADABLE, lzma.LZMAError, tarfile.TarError, AttributeError, KeyError, TypeError):
+        whole = all(_sha256(arrays[part]) == sha256 for part, sha256 in content.items())
+        whole = whole and all(array.dtype == np.uint8 for array in arrays.values())
+        whole = whole and all(arrays[part].shape[1:] == shape for part in ("x_train", "x_test"))
+    except (*_UNREADABLE, AttributeError, KeyError, TypeError):
         whole = False
     if not whole:
         raise ValueError(
-            f"{path} is not CIFAR-10 as published (truncated or altered): delete it or put a whole copy there"
+            f"{path} is not {name} as published (truncated or altered): delete it or put a whole copy there"
         )
     return arrays
 

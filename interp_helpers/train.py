@@ -16,7 +16,7 @@ import tensorflow as tf
 from interp_helpers import data, models
 
 EPOCHS, BATCH_SIZE = 1, 32  # as in the tutorial, section 3.1
-CATS_DOGS_EPOCHS = 12
+CATS_DOGS_EPOCHS, CATS_DOGS_LEARNING_RATE = 30, 5e-4
 
 
 def main(arguments=None):
@@ -35,8 +35,7 @@ def main(arguments=None):
 def ship_mnist_cnn(folder, seed=0):
     """Train the MNIST network, save it with its card in `folder`, and return the card."""
     mnist = full_mnist()
-    # a progress bar belongs on a terminal, not in a log
-    model = fit_mnist_cnn(mnist.train, seed=seed, verbose=1 if sys.stdout.isatty() else 2)
+    model = fit_mnist_cnn(mnist.train, seed=seed, verbose=_VERBOSE)
     shipped, accuracy = _save_and_test(model, Path(folder) / "mnist_cnn.keras", mnist.test)
     digits = data.load_digits()
     return _write_card(
@@ -58,7 +57,7 @@ def ship_cats_dogs(folder, seed=0, epochs=CATS_DOGS_EPOCHS):
     """Train the cats-and-dogs network on CIFAR-10's cats and dogs, save it with its card, and return the card."""
     cifar10 = data.load_cifar10()
     train, test = cats_and_dogs(cifar10.train), cats_and_dogs(cifar10.test)
-    model = fit_cats_dogs(train, seed=seed, epochs=epochs, verbose=1 if sys.stdout.isatty() else 2)
+    model = fit_cats_dogs(train, seed=seed, epochs=epochs, verbose=_VERBOSE)
     enlarged = data.LabelledImages(enlarge(test.images), test.labels, test.source)
     shipped, accuracy = _save_and_test(model, Path(folder) / "cats_dogs.keras", enlarged)
     return _write_card(
@@ -68,7 +67,7 @@ def ship_cats_dogs(folder, seed=0, epochs=CATS_DOGS_EPOCHS):
         training={
             "epochs": epochs,
             "batch_size": BATCH_SIZE,
-            "optimizer": "adam",
+            "optimizer": f"adam, learning rate falling from {CATS_DOGS_LEARNING_RATE} to 0 as a cosine, mixed_bfloat16",
             "augmentation": "mirrored, turned by up to 10 degrees, zoomed by up to 15 %, then enlarged to 150 x 150",
         },
         parameters=shipped.count_params(),
@@ -103,7 +102,13 @@ def fit_cats_dogs(train, seed=0, epochs=CATS_DOGS_EPOCHS, verbose=0):
     seed, epochs, verbose : int
     """
     tf.config.experimental.enable_op_determinism()
-    model = models.cats_dogs_cnn(seed)
+    before = keras.config.dtype_policy()
+    # bfloat16 halves the time where the processor knows it; the weights stay float32
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.cats_dogs_cnn(seed)
+    finally:
+        keras.config.set_dtype_policy(before)
     changed = keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal", seed=seed),
@@ -115,9 +120,13 @@ def fit_cats_dogs(train, seed=0, epochs=CATS_DOGS_EPOCHS, verbose=0):
     # augmentation in front of the network, on its own weights: the same network comes out without it
     inputs = keras.Input(train.images.shape[1:])
     whole = keras.Model(inputs, model(changed(inputs)))
-    whole.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+    steps = epochs * -(-len(train) // BATCH_SIZE)
+    falling = keras.optimizers.schedules.CosineDecay(CATS_DOGS_LEARNING_RATE, steps)
+    whole.compile(optimizer=keras.optimizers.Adam(falling), loss="binary_crossentropy", metrics=["accuracy"])
     whole.fit(train.images, train.labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=verbose)
-    return model
+    trained = models.cats_dogs_cnn(seed)
+    trained.set_weights(model.get_weights())
+    return trained
 
 
 def full_mnist():
@@ -229,6 +238,7 @@ def versions():
     }
 
 
+_VERBOSE = 1 if sys.stdout.isatty() else 2  # a progress bar belongs on a terminal, not in a log
 SHIP = {"mnist": ship_mnist_cnn, "cats_dogs": ship_cats_dogs}
 
 if __name__ == "__main__":
