@@ -61,11 +61,8 @@ def image_grid(images, titles=None, n_columns=10, size=WIDTH / 10):
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"titles: got {len(titles)} for {len(images)} images; give one for each")
     n_columns = min(n_columns, len(images))
-    n_rows = -(-len(images) // n_columns)
     height = size * images.shape[1] / images.shape[2] + (0.25 * (titles[0].count("\n") + 1) if titles else 0)
-    figure, axes = plt.subplots(n_rows, n_columns, figsize=(size * n_columns, height * n_rows), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    figure, axes = _panels(len(images), n_columns, size * n_columns, height)
     for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
         if titles:
@@ -204,18 +201,68 @@ def channels(stack, signed=False, marked=(), label="activation", n_columns=8):
     stack = np.asarray(stack)
     if stack.ndim != 3:
         raise ValueError(f"stack: got shape {stack.shape}; give (height, width, n_channels)")
-    n_rows = -(-stack.shape[2] // n_columns)
-    size = WIDTH / (n_columns + 0.9)
-    figure, axes = plt.subplots(n_rows, n_columns, figsize=(WIDTH, (size + 0.17) * n_rows), squeeze=False)
+    figure, axes = _panels(stack.shape[2], n_columns, WIDTH, WIDTH / (n_columns + 0.9) + 0.17)
     bound = np.nanmax(np.abs(stack)) or 1
     scale = {"vmin": -bound if signed else min(0, stack.min()), "vmax": bound, "cmap": "RdBu_r" if signed else None}
-    for axis in axes.flat:
-        axis.axis("off")
     for c, axis in zip(range(stack.shape[2]), axes.flat, strict=False):
         picture = axis.imshow(stack[..., c], **scale)
         colour, weight = (ACCENT, "bold") if c in marked else ("black", "normal")
         axis.set_title(str(c), fontsize=11, color=colour, fontweight=weight, pad=2)
     figure.colorbar(picture, ax=axes, aspect=30, label=label)
+    return figure
+
+
+def map_table(columns, titles=None, shared=(), size=None):
+    """Draw maps in a table: a row for each image, a column for each method, the name of the method above.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray, shape (N, height, width) or (N, height, width, 1)
+        A column called ``"image"`` is drawn in grey from 0 to 1. Maps with negative values get a diverging colour map
+        centred at 0, others viridis from 0; each panel reaches to the largest absolute value of its own map.
+    titles : sequence of str, optional
+        One at the left of each row.
+    shared : sequence of str
+        Columns whose panels share one scale, so that rows can be compared.
+    size : float, optional
+        Width of one panel in inches; by default as wide as the page allows, at most 1.6.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no column, if the columns have different numbers of maps, or if the number of titles is another.
+    """
+    columns = {name: np.reshape(maps, np.shape(maps)[:3]) for name, maps in columns.items()}
+    lengths = {len(maps) for maps in columns.values()}
+    if len(lengths) != 1 or (titles is not None and {len(titles)} != lengths):
+        raise ValueError(
+            f"columns: got {sorted(lengths)} maps and {titles and len(titles)} titles; give one for each row"
+        )
+    margin = 0.11 * max(len(line) for title in titles for line in title.split("\n")) if titles is not None else 0
+    size = size or min(1.6, (WIDTH - margin) / len(columns))
+    n_rows = lengths.pop()
+    figure, axes = plt.subplots(
+        n_rows, len(columns), figsize=(size * len(columns) + margin, size * n_rows + 0.3), squeeze=False
+    )
+    for column, (name, maps) in zip(axes.T, columns.items(), strict=True):
+        column[0].set_title(name, fontsize=12)
+        for axis, values in zip(column, maps, strict=True):
+            bound = np.nanmax(np.abs(maps if name in shared else values)) or 1
+            low, cmap = (-bound, "RdBu_r") if maps.min() < 0 else (0, "viridis")
+            scale = (
+                {"vmin": 0, "vmax": 1, "cmap": "gray"}
+                if name == "image"
+                else {"vmin": low, "vmax": bound, "cmap": cmap}
+            )
+            axis.imshow(values, **scale)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+    for axis, title in zip(axes[:, 0], titles or [], strict=False):
+        axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=12)
     return figure
 
 
@@ -243,7 +290,7 @@ def opened_network(model, image, layers=("conv1", "conv2")):
 
     if np.shape(image) != tuple(model.input_shape[1:]):
         raise ValueError(f"image: got shape {np.shape(image)}; the model takes {tuple(model.input_shape[1:])}")
-    outputs = [named_layer(model, name).output for name in layers] + [scores(model).output]
+    outputs = [named_layer(model, name).output for name in layers] + scores(model).outputs
     *maps, logits = keras.Model(model.inputs, outputs).predict(image[None], verbose=0)
     figure = plt.figure(figsize=(WIDTH, 2.75 * len(layers)))
     left, right = figure.subfigures(1, 2, width_ratios=[2.1, 5.9])
@@ -263,6 +310,15 @@ def opened_network(model, image, layers=("conv1", "conv2")):
         axis.set_title(f"{name}, after the ReLU: {stack.shape[-1]} channels")
         axis.axis("off")
     return figure
+
+
+def _panels(n, n_columns, width, row_height):
+    """Return a figure and a grid of axes without frames, of the given width, for n pictures."""
+    n_rows = -(-n // n_columns)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=(width, row_height * n_rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes
 
 
 def _draw_maps(axis, x, y, side, channels, colour):

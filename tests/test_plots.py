@@ -65,6 +65,14 @@ def test_opened_network_shows_32_channels_and_marks_the_highest_score():
     assert [bar.get_facecolor() == to_rgba(plots.ACCENT) for bar in bars].index(True) == 2
 
 
+def test_map_table_scales_each_column_by_its_kind():
+    signed = np.array([[[-1.0, 0.5]], [[0.1, 0.2]]])
+    figure = plots.map_table({"image": signed * 0, "each": signed, "all": signed}, ["a", "b"], shared=["all"])
+    limits = [axis.images[0].get_clim() for axis in figure.axes]
+    assert limits == [(0, 1), (-1, 1), (-1, 1), (0, 1), (-0.2, 0.2), (-1, 1)]
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["image", "each", "all"]
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
