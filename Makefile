@@ -39,8 +39,9 @@ lab: .venv/ready  ## open the chapters in JupyterLab
 slides: book  ## make the slides of every chapter
 	@ls _build/html/slides/*.html
 
-checkpoints: .venv/ready  ## train again the networks that ship (needs the full MNIST)
+checkpoints: .venv/ready  ## train again the networks that ship (needs the full MNIST and CIFAR-10)
 	@$(BIN)/python -m interp_helpers.train mnist
+	@$(BIN)/python -m interp_helpers.train cats_dogs
 
 results: .venv/ready  ## make the stored runs again (needs the full MNIST)
 	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
