@@ -15,7 +15,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab slides checkpoints results outputs links lock clean
+.PHONY: help book test serve lab slides checkpoints results oracles outputs links lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ checkpoints: .venv/ready  ## train again the networks that ship (needs the full 
 results: .venv/ready  ## make the stored runs again (needs the full MNIST)
 	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
 
+oracles: .venv/ready  ## make again what keras-vis, tf-keras-vis and xplique compute (their environments: Python 3.11)
+	@$(BIN)/python tests/oracles/build.py
+
 outputs: book  ## store again the small outputs that every machine must reproduce
 	@$(BIN)/python book/tools/outputs.py
 
@@ -57,7 +60,7 @@ lock: .venv/ready  ## pin again what builds and tests the book
 	@$(BIN)/uv pip compile pyproject.toml --extra book --universal --python-version 3.11 --upgrade --no-header --no-annotate --quiet --output-file requirements.txt
 
 clean:  ## remove the built book and the environment
-	@rm -rf _build .venv build interp_helpers.egg-info
+	@rm -rf _build .venv .oracles build interp_helpers.egg-info
 
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "needs Python 3.11 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }

@@ -1,5 +1,8 @@
 """What a trained layer holds: its kernels, channel by channel, and what it makes of images."""
 
+from contextlib import contextmanager
+from functools import wraps
+
 import keras
 import numpy as np
 import pandas as pd
@@ -62,7 +65,7 @@ def activations(model, images, layers, batch_size=250):
     Parameters
     ----------
     model : keras.Model
-        Built; Sequential or functional.
+        Built; also with models inside it.
     images : ndarray, shape (N, height, width, channels), float
     layers : str or sequence of str
         Names of layers.
@@ -79,11 +82,89 @@ def activations(model, images, layers, batch_size=250):
         If there is no such layer, or if the images do not fit the model.
     """
     names = [layers] if isinstance(layers, str) else list(layers)
-    outputs = [named_layer(model, name).output for name in names]
+    found = [named_layer(model, name) for name in names]
     check_images(model, images)
-    values = keras.Model(model.inputs, outputs).predict(images, batch_size=batch_size, verbose=0)
-    values = values if isinstance(values, list) else [values]  # Keras unpacks a single output
+    batches = []
+    with recorded(found) as outputs:
+        for start in range(0, len(images), batch_size):
+            model(images[start : start + batch_size], training=False)
+            batches.append([keras.ops.convert_to_numpy(only_output(layer, outputs)) for layer in found])
+            outputs.clear()
+    values = [np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*batches, strict=True)]
     return values[0] if isinstance(layers, str) else dict(zip(names, values, strict=True))
+
+
+@contextmanager
+def recorded(layers):
+    """Record what some layers put out whenever the model is called, as a hook does; nothing of the model changes.
+
+    The recorded tensors are those of the forward pass, so a ``tf.GradientTape`` can differentiate with respect to
+    them. The model must be called as a function (``model(images)``), not by ``predict``, which compiles.
+
+    Parameters
+    ----------
+    layers : sequence of keras.layers.Layer
+
+    Yields
+    ------
+    dict
+        From layer (its ``id``) to the list of its outputs, one for each call.
+    """
+    outputs = {}
+
+    def remember(layer, value):
+        outputs.setdefault(id(layer), []).append(value)
+        return value
+
+    with replaced_calls({layer: _followed_by(remember, layer) for layer in layers}):
+        yield outputs
+
+
+def only_output(layer, outputs):
+    """Return the one output that `recorded` noted for a layer.
+
+    Raises
+    ------
+    ValueError
+        If the layer was not called, or several times, as a layer is that two branches share.
+    """
+    found = outputs.get(id(layer), [])
+    if len(found) != 1:
+        raise ValueError(f"layer: {layer.name!r} is called {len(found)} times in one pass; give a layer called once")
+    return found[0]
+
+
+@contextmanager
+def replaced_calls(calls):
+    """Replace the ``call`` of some layers while inside, and put back the old ones, also after an exception.
+
+    Parameters
+    ----------
+    calls : dict of keras.layers.Layer to callable
+    """
+    # in the instance's own dictionary: Keras's attribute tracking would take a callable for part of the model
+    before = {layer: layer.__dict__.get("call") for layer in calls}
+    for layer, call in calls.items():
+        layer.__dict__["call"] = call
+    try:
+        yield
+    finally:
+        for layer, call in before.items():
+            if call is None:
+                del layer.__dict__["call"]
+            else:  # a layer whose call is replaced twice, from the inside out
+                layer.__dict__["call"] = call
+
+
+def _followed_by(function, layer):
+    """Return the call of a layer, followed by ``function(layer, output)``."""
+    call = layer.call
+
+    @wraps(call)
+    def longer(*arguments, **options):
+        return function(layer, call(*arguments, **options))
+
+    return longer
 
 
 def sparsity(model, images, layers):

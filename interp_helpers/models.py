@@ -89,24 +89,28 @@ def scores(model):
     Parameters
     ----------
     model : keras.Model
-        Sequential or functional, with one output; the final activation may be a layer or part of a layer.
+        Sequential or functional, with one output; the final activation may be a layer or part of a layer, also of a
+        model inside the model.
 
     Raises
     ------
     ValueError
-        If the model has not been built, has several outputs, or ends in anything but a softmax, a sigmoid or a layer
-        with linear activation.
+        If the model has not been built, has several outputs, or ends in anything but a softmax, a sigmoid, global
+        pooling (of scores at several places) or a layer with linear activation.
     """
     if not model.built or not getattr(model, "outputs", None):
         raise ValueError(f"model: {model.name!r} has no input shape yet; call it on a batch or build it first")
     if len(model.outputs) != 1:
         raise ValueError(f"model: {model.name!r} has {len(model.outputs)} outputs; scores are defined for one")
     last, node, _ = model.outputs[0]._keras_history  # which call of which layer made the output
+    inputs = last._inbound_nodes[node].input_tensors
+    if isinstance(last, keras.Model):
+        inner = scores(last)
+        return model if inner is last else keras.Model(model.inputs, inner(inputs), name=f"{model.name}_scores")
     activation = getattr(last, "activation", None)
     squashes = activation in (keras.activations.softmax, keras.activations.sigmoid)
-    if activation is keras.activations.linear:
+    if activation is keras.activations.linear or isinstance(last, _POOLING):
         return model
-    inputs = last._inbound_nodes[node].input_tensors
     if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and squashes):
         return keras.Model(model.inputs, inputs[0], name=f"{model.name}_scores")
     if squashes and len(inputs) == 1:
@@ -117,18 +121,44 @@ def scores(model):
     )
 
 
+def all_layers(model):
+    """Return the layers of a model and of the models inside it, in order.
+
+    Returns
+    -------
+    dict of str to keras.layers.Layer
+        The name of a layer inside an inner model is ``"inner/name"``.
+    """
+    found = {}
+    for layer in model.layers:
+        found[layer.name] = layer
+        if isinstance(layer, keras.Model):
+            found |= {f"{layer.name}/{name}": inner for name, inner in all_layers(layer).items()}
+    return found
+
+
 def named_layer(model, name):
-    """Return the layer of that name.
+    """Return the layer of that name, also from a model inside the model.
+
+    Parameters
+    ----------
+    model : keras.Model
+    name : str
+        ``"conv1"``; if two inner models have a layer of that name, ``"inner/conv1"``.
 
     Raises
     ------
     ValueError
-        If there is none; the message lists the names.
+        If there is none, or more than one; the message lists the names.
     """
-    names = [layer.name for layer in model.layers]
-    if name not in names:
-        raise ValueError(f"layer: the model has no layer {name!r}; it has {', '.join(names)}")
-    return model.get_layer(name)
+    layers_by_name = all_layers(model)
+    if name in layers_by_name:
+        return layers_by_name[name]
+    inner = [path for path in layers_by_name if path.endswith(f"/{name}")]
+    if len(inner) != 1:
+        what = f"several layers {name!r}" if inner else f"no layer {name!r}"
+        raise ValueError(f"layer: the model has {what}; it has {', '.join(inner or layers_by_name)}")
+    return layers_by_name[inner[0]]
 
 
 def check_images(model, images):
@@ -140,6 +170,8 @@ def check_images(model, images):
         If `images` are not floats, not finite, none at all, or of another shape than the input of the model.
     """
     images = np.asarray(images)
+    if not model.built:
+        raise ValueError(f"model: {model.name!r} has no weights yet; call it on a batch or build it first")
     expected = tuple(model.input_shape[1:])
     fits = images.ndim == len(expected) + 1 and all(
         wanted in (None, length) for wanted, length in zip(expected, images.shape[1:], strict=True)
@@ -191,6 +223,9 @@ def checkpoint_card(name):
         known = ", ".join(sorted(file.stem for file in CHECKPOINTS.glob("*.json")))
         raise ValueError(f"name: no trained network {name!r} ships with the package; there is {known}")
     return json.loads(path.read_text())
+
+
+_POOLING = (layers.GlobalMaxPooling2D, layers.GlobalAveragePooling2D)
 
 
 class _WithoutActivation(layers.Layer):

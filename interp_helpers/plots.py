@@ -244,10 +244,9 @@ def map_table(columns, titles=None, shared=(), size=None):
         )
     margin = 0.11 * max(len(line) for title in titles for line in title.split("\n")) if titles is not None else 0
     size = size or min(1.6, (WIDTH - margin) / len(columns))
-    n_rows = lengths.pop()
-    figure, axes = plt.subplots(
-        n_rows, len(columns), figsize=(size * len(columns) + margin, size * n_rows + 0.3), squeeze=False
-    )
+    n_rows, (height, width) = lengths.pop(), next(iter(columns.values())).shape[1:]
+    extent = (size * len(columns) + margin, (size * height / width + 0.06) * n_rows + 0.3)
+    figure, axes = plt.subplots(n_rows, len(columns), figsize=extent, squeeze=False)
     for column, (name, maps) in zip(axes.T, columns.items(), strict=True):
         column[0].set_title(name, fontsize=12)
         for axis, values in zip(column, maps, strict=True):

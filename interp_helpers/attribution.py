@@ -1,0 +1,540 @@
+"""Which pixels is a score about? Saliency maps, Grad-CAM and their relatives, and what is needed to doubt them.
+
+All functions take images (N, height, width, channels) and answer for all of them. The *target* is a class, whose score
+(logit) is explained, or, with ``layer=``, a channel of any layer: a number for all images or one for each. It may also
+be a function of the scores, or of what the layer puts out: ``lambda scores: scores[:, 4] - scores[:, 9]``.
+"""
+
+import warnings
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from interp_helpers.layers import only_output, recorded, replaced_calls
+from interp_helpers.models import all_layers, check_images, named_layer, scores
+
+MODIFIERS = (None, "guided", "rectified")
+
+
+def saliency(model, images, target, layer=None, modifier=None, pool="max", batch_size=100):
+    """Differentiate a score with respect to the pixels (Simonyan et al. 2014, section 3).
+
+    Parameters
+    ----------
+    model : keras.Model
+        Sequential, functional or nested; comes back unchanged.
+    images : ndarray, shape (N, height, width, channels), float
+    target : int, sequence of N ints, or callable
+        A class, whose score (logit) is differentiated; with `layer`, a channel of that layer; or a function from the
+        tensor of scores (N, classes), with `layer` of its output (N, ...), to a tensor (N,).
+    layer : str, optional
+        Name of a layer; its channel is pooled over the map to one number.
+    modifier : None, "guided" or "rectified"
+        What a ReLU lets through on the way back. None: the gradient. "guided": only positive gradients, and only where
+        the ReLU was active (Springenberg et al. 2014). "rectified": only positive gradients, wherever (the
+        deconvolution of Zeiler and Fergus 2014). With a modifier the result is no gradient any more.
+    pool : "max", "mean" or "sum"
+        How the map of a channel of an inner layer becomes one number.
+    batch_size : int
+
+    Returns
+    -------
+    ndarray, shape of `images`, float32
+        Signed; units of the score per unit of pixel value. `magnitude` makes the usual map of it.
+
+    Raises
+    ------
+    ValueError
+        For images that do not fit, an unknown layer, channel, modifier or pooling, or a modifier without a ReLU.
+
+    Warns
+    -----
+    UserWarning
+        If a map is zero everywhere, or if the target is a softmax that has saturated; the message says why.
+
+    Notes
+    -----
+    Agrees to 1e-5 (relative) with the raw gradients of keras-vis 0.4.1, and with tf-keras-vis 0.8.7 and xplique, for
+    all three modifiers where these have them (``tests/oracles``).
+    """
+    check_images(model, images)
+    check_request(model, target, layer, modifier, pool, len(images))
+    forward = forward_function(model, layer)
+    gradients = []
+    with modified_relus(model, modifier):
+        for part in _batches(len(images), batch_size):
+            pixels = tf.convert_to_tensor(images[part], tf.float32)
+            with tf.GradientTape() as tape:
+                tape.watch(pixels)
+                values = target_values(forward(pixels), _of_part(target, part), pool)
+            gradients.append(_array(tape.gradient(values, pixels, unconnected_gradients="zero")))
+    gradients = np.concatenate(gradients)
+    _warn_if_blank(gradients, "the target does not react to any pixel: behind it there is a ReLU that is off (dead)")
+    return gradients
+
+
+def magnitude(gradients):
+    """Reduce signed gradients to the usual saliency map: absolute value, largest over the colour channels.
+
+    Parameters
+    ----------
+    gradients : ndarray, shape (N, height, width, channels)
+
+    Returns
+    -------
+    ndarray, shape (N, height, width)
+    """
+    return np.abs(gradients).max(axis=-1)
+
+
+def grad_cam(model, images, target, layer=None, modifier=None, upsample=True, batch_size=100):
+    """Weight the maps of a layer by their mean gradients, add them and keep what is positive (Selvaraju et al. 2017).
+
+    With A^k the maps of the layer and y the score: alpha_k = mean over the map of dy/dA^k, and
+    L = max(0, sum_k alpha_k A^k).
+
+    Parameters
+    ----------
+    model, images, target, modifier, batch_size
+        As in `saliency`; `target` is a class.
+    layer : str, optional
+        A layer with maps; by default the last one before the maps are flattened or pooled away.
+    upsample : bool
+        Stretch the maps to the size of the images, bilinearly (corner to corner, as all implementations do).
+
+    Returns
+    -------
+    ndarray, shape (N, height, width), float32, not negative
+        In units of the score times activation over activation; not scaled to [0, 1].
+
+    Raises
+    ------
+    ValueError
+        As in `saliency`; if the model has no layer with maps, or if `layer` has none.
+
+    Warns
+    -----
+    UserWarning
+        If a map is zero everywhere.
+
+    Notes
+    -----
+    Agrees to 1e-5 (relative) with keras-vis 0.4.1 before upsampling, up to the factor 1 / (largest gradient) that
+    keras-vis applies; and with tf-keras-vis 0.8.7 and xplique on functional models (``tests/oracles``).
+    """
+    found = named_layer(model, layer) if layer else last_layer_with_maps(model)
+    maps, gradients = map_gradients(model, images, target, layer or found.name, None, modifier, batch_size)
+    alpha = gradients.mean(axis=(1, 2))
+    cams = np.maximum(np.einsum("nhwk,nk->nhw", maps, alpha), 0)
+    _warn_if_blank(cams, f"the weighted maps of {found.name!r} add up to nothing positive for this class")
+    return _array(tf.image.resize(cams[..., None], np.shape(images)[1:3]))[..., 0] if upsample else cams
+
+
+def map_gradients(model, images, target, maps, layer=None, modifier=None, batch_size=100):
+    """Compute the maps of a layer, and the gradient of the target with respect to them.
+
+    Parameters
+    ----------
+    model, images, target, layer, modifier, batch_size
+        As in `saliency`.
+    maps : str
+        Name of the layer whose maps are wanted.
+
+    Returns
+    -------
+    maps, gradients : ndarray, shape (N, height, width, channels), float32
+
+    Raises
+    ------
+    ValueError
+        As in `saliency`; if the layer `maps` has no maps.
+    """
+    check_images(model, images)
+    check_request(model, target, layer, modifier, "mean", len(images))
+    found = named_layer(model, maps)
+    if len(found.output.shape) != 4:
+        raise ValueError(f"layer: {maps!r} puts out shape {tuple(found.output.shape)}; give a layer with maps")
+    forward = forward_function(model, layer)
+    values_and_gradients = []
+    with modified_relus(model, modifier), recorded([found]) as outputs:
+        for part in _batches(len(images), batch_size):
+            pixels = tf.convert_to_tensor(images[part], tf.float32)
+            with tf.GradientTape() as tape:
+                tape.watch(pixels)
+                values = target_values(forward(pixels), _of_part(target, part), "mean")
+            stack = only_output(found, outputs)
+            outputs.clear()
+            gradient = tape.gradient(values, stack, unconnected_gradients="zero")
+            values_and_gradients.append((_array(stack), _array(gradient)))
+    return tuple(np.concatenate(parts) for parts in zip(*values_and_gradients, strict=True))
+
+
+def guided_grad_cam(model, images, target, layer=None, batch_size=100):
+    """Multiply guided backpropagation by Grad-CAM, pixel by pixel (Selvaraju et al. 2017, section 3.2).
+
+    Parameters, errors and warnings as in `grad_cam`.
+
+    Returns
+    -------
+    ndarray, shape of `images`, float32
+    """
+    fine = saliency(model, images, target, modifier="guided", batch_size=batch_size)
+    return fine * grad_cam(model, images, target, layer, batch_size=batch_size)[..., None]
+
+
+def smoothgrad(model, images, target, noise=0.2, n_samples=50, seed=0, **options):
+    """Average the saliency maps of noisy copies of each image (Smilkov et al. 2017).
+
+    Parameters
+    ----------
+    model, images, target
+        As in `saliency`.
+    noise : float
+        Standard deviation of the Gaussian noise, in units of pixel value.
+    n_samples : int
+        Copies of each image.
+    seed : int
+    **options
+        Passed to `saliency`.
+
+    Returns
+    -------
+    ndarray, shape of `images`, float32
+        Signed, as `saliency`.
+    """
+    if n_samples < 1 or noise < 0:
+        raise ValueError(f"n_samples: got {n_samples} with noise {noise}; give at least 1 sample and no negative noise")
+    check_images(model, images)
+    rng = np.random.default_rng(seed)
+    total = np.zeros(np.shape(images), np.float64)
+    for _ in range(n_samples):
+        total += saliency(model, images + rng.normal(0, noise, images.shape).astype(np.float32), target, **options)
+    return (total / n_samples).astype(np.float32)
+
+
+def integrated_gradients(model, images, target, baseline=0.0, n_steps=50, **options):
+    """Add up the gradients along the straight line from a baseline to each image (Sundararajan et al. 2017).
+
+    The attributions of all pixels add up to score(image) - score(baseline), up to the error of the midpoint rule
+    (*completeness*).
+
+    Parameters
+    ----------
+    model, images, target
+        As in `saliency`.
+    baseline : float or ndarray that broadcasts to `images`
+        The image that stands for nothing; black by default.
+    n_steps : int
+        Points on the line.
+    **options
+        Passed to `saliency`.
+
+    Returns
+    -------
+    ndarray, shape of `images`, float32
+        Signed, in units of the score.
+    """
+    if n_steps < 1:
+        raise ValueError(f"n_steps: got {n_steps}; give at least 1")
+    check_images(model, images)
+    away = images - np.broadcast_to(np.asarray(baseline, np.float32), images.shape)
+    total = np.zeros(images.shape, np.float64)
+    for step in range(n_steps):
+        between = images - away * np.float32(1 - (step + 0.5) / n_steps)
+        total += saliency(model, between, target, **options)
+    return (away * total / n_steps).astype(np.float32)
+
+
+def edges(images):
+    """Draw the edges of each image (Sobel): a floor for every method, because it has never seen the network.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, height, width, channels)
+
+    Returns
+    -------
+    ndarray, shape (N, height, width), float32
+        Length of the gradient of the picture, largest over the colour channels.
+    """
+    return _array(tf.norm(tf.image.sobel_edges(tf.convert_to_tensor(images, tf.float32)), axis=-1)).max(axis=-1)
+
+
+def random_map(images, seed=0):
+    """Draw a random map (N, height, width), uniform in [0, 1), for each image: the other floor."""
+    return np.random.default_rng(seed).random(np.shape(images)[:3]).astype(np.float32)
+
+
+def randomized(model, layers, seed=0):
+    """Copy a model with the weights of some layers shuffled: the network for a sanity check (Adebayo et al. 2018).
+
+    Every weight array is shuffled in itself, so that its values stay and what was learned goes.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Comes back unchanged.
+    layers : sequence of str
+    seed : int
+
+    Returns
+    -------
+    keras.Model
+        A new model.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer of one of the names, or if one has no weights.
+    """
+    rng = np.random.default_rng(seed)
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    for name in layers:
+        found = named_layer(copy, name)
+        if not found.weights:
+            raise ValueError(f"layers: {name!r} has no weights to shuffle")
+        found.set_weights([rng.permutation(weight.ravel()).reshape(weight.shape) for weight in found.get_weights()])
+    return copy
+
+
+def cascade(model, seed=0):
+    """Randomize a model layer by layer from the output down.
+
+    Returns
+    -------
+    list of (str, keras.Model)
+        The name of the layer that was added last, and the model in which it and all above it are `randomized`.
+    """
+    names = [name for name, layer in all_layers(model).items() if layer.weights and not isinstance(layer, keras.Model)]
+    names.reverse()
+    return [(name, randomized(model, names[: i + 1], seed)) for i, name in enumerate(names)]
+
+
+def rank_agreement(maps, others, where=None):
+    """Compute Spearman's rank correlation between two maps of each image.
+
+    Parameters
+    ----------
+    maps, others : ndarray, shape (N, height, width)
+    where : ndarray of bool, shape (N, height, width), optional
+        Which pixels to compare; all of them by default.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        From -1 to 1; NaN where a map is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    from scipy.stats import rankdata
+
+    where = np.ones(np.shape(maps), bool) if where is None else where
+    if not np.shape(maps) == np.shape(others) == np.shape(where):
+        raise ValueError(f"others: got shape {np.shape(others)} beside {np.shape(maps)}; give the same")
+    ranks = [(rankdata(a[mask]), rankdata(b[mask])) for a, b, mask in zip(maps, others, where, strict=True)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.array([np.corrcoef(first, second)[0, 1] for first, second in ranks])
+
+
+def overlap(maps, truth):
+    """Compare the strongest pixels of each map with a mask: intersection over union.
+
+    As many pixels are taken as the mask has, so that every method gets the same number and no threshold is tuned.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (N, height, width)
+    truth : ndarray of bool, shape (N, height, width)
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        From 0 to 1; NaN where the mask is empty.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if np.shape(maps) != np.shape(truth):
+        raise ValueError(f"truth: got shape {np.shape(truth)} beside {np.shape(maps)}; give the same")
+    values, wanted = (np.reshape(stack, (len(stack), -1)) for stack in (maps, truth))
+    order = np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1, kind="stable")
+    chosen = order < wanted.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return (chosen & wanted).sum(axis=1) / (chosen | wanted).sum(axis=1)
+
+
+def last_layer_with_maps(model):
+    """Return the last layer that puts out maps larger than one cell (dropout, which changes nothing, does not count).
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    for layer in reversed(list(all_layers(model).values())):
+        shape = getattr(getattr(layer, "output", None), "shape", ())
+        passes_on = isinstance(layer, keras.Model | keras.layers.Dropout | keras.layers.InputLayer)
+        if len(shape) == 4 and shape[1:3] != (1, 1) and not passes_on:
+            return layer
+    raise ValueError(f"model: {model.name!r} has no layer with maps (no convolution); Grad-CAM needs one")
+
+
+# --- one forward pass, one backward pass -----------------------------------------------------------------------------
+
+
+def forward_function(model, layer=None):
+    """Return the function from a tensor of images to the scores (N, classes), or to what a layer puts out (N, ...)."""
+    if layer is None:
+        network = scores(model)
+        return lambda images: network(images, training=False)
+    found = named_layer(model, layer)
+    softmax = isinstance(found, keras.layers.Softmax) or getattr(found, "activation", None) is _SOFTMAX
+
+    def forward(images):
+        with recorded([found]) as outputs:
+            model(images, training=False)
+        output = only_output(found, outputs)
+        if softmax:
+            _warn_if_saturated(found, output)
+        return output
+
+    return forward
+
+
+def target_values(outputs, target, pool):
+    """Return one number for each image: of a channel (pooled over its map), or of a function of the outputs.
+
+    Parameters
+    ----------
+    outputs : tensor, shape (N, ..., channels)
+    target : int, ndarray of N ints, or callable
+    pool : "max", "mean" or "sum"
+
+    Returns
+    -------
+    tensor, shape (N,), float32
+    """
+    outputs = tf.cast(outputs, tf.float32)  # sums in half precision would overflow
+    if callable(target):
+        values = target(outputs)
+        if tuple(values.shape) != (len(outputs),):
+            raise ValueError(f"target: the function returned shape {tuple(values.shape)}; return ({len(outputs)},)")
+        return values
+    channels = np.broadcast_to(target, len(outputs))
+    chosen = tf.gather(outputs, channels, axis=-1, batch_dims=1)
+    places = tuple(range(1, len(chosen.shape)))
+    return {"max": tf.reduce_max, "mean": tf.reduce_mean, "sum": tf.reduce_sum}[pool](chosen, axis=places)
+
+
+def check_request(model, target, layer, modifier, pool, n_images):
+    """Refuse a target, modifier or pooling that is not there.
+
+    Raises
+    ------
+    ValueError
+        If `target` is neither callable nor integers, not one or `n_images` of them, or out of range; if `layer`,
+        `modifier` or `pool` is unknown.
+    """
+    if modifier not in MODIFIERS:
+        raise ValueError(f"modifier: got {modifier!r}; give one of {', '.join(map(repr, MODIFIERS))}")
+    if pool not in ("max", "mean", "sum"):
+        raise ValueError(f"pool: got {pool!r}; give 'max', 'mean' or 'sum'")
+    n_channels = named_layer(model, layer).output.shape[-1] if layer else scores(model).output_shape[-1]
+    if callable(target):
+        return
+    targets = np.asarray(target)
+    if targets.dtype.kind not in "iu" or targets.shape not in ((), (n_images,)):
+        raise ValueError(f"target: got {target!r}; give an integer, {n_images} integers, or a function")
+    if targets.min() < 0 or targets.max() >= n_channels:
+        raise ValueError(f"target: got {target!r}; {layer or 'the score'} has {n_channels} channels, counted from 0")
+
+
+@contextmanager
+def modified_relus(model, modifier):
+    """Change what every ReLU of the model sends back while inside; the forward pass stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is a modifier and no ReLU.
+    """
+    if modifier is None:
+        yield
+        return
+    layers = list(all_layers(model).values())
+    # a ReLU is a layer of its own, an operation of a functional model, or the activation inside another layer
+    operations = [found for part in (model, *layers) for found in getattr(part, "operations", ())]
+    whole = {
+        found: _changed(found.call, modifier)
+        for found in {*layers, *operations}
+        if type(found).__name__ in ("ReLU", "Relu", "Relu6") and not getattr(found, "negative_slope", 0)
+    }
+    inside = {layer: layer.activation for layer in layers if getattr(layer, "activation", None) in _RELUS}
+    if not whole and not inside:
+        raise ValueError(f"modifier: {modifier!r} changes how ReLUs pass gradients back, and the model has no ReLU")
+    try:
+        for layer, relu in inside.items():
+            layer.__dict__["activation"] = _changed(relu, modifier)
+        with replaced_calls(whole):
+            yield
+    finally:
+        for layer, relu in inside.items():
+            layer.__dict__["activation"] = relu
+
+
+def _of_part(target, part):
+    """Return the targets of some of the images."""
+    return np.asarray(target)[part] if np.ndim(target) and not callable(target) else target
+
+
+def _changed(relu, modifier):
+    """Return a ReLU with the backward pass of guided backpropagation or of the deconvolution."""
+
+    @tf.custom_gradient
+    def changed(values):
+        active = relu(values)
+
+        def backward(upstream):
+            positive = tf.nn.relu(upstream)
+            return positive * tf.cast(active > 0, upstream.dtype) if modifier == "guided" else positive
+
+        return active, backward
+
+    return changed
+
+
+def _batches(n, size):
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _array(tensor):
+    return tf.cast(tensor, tf.float32).numpy()
+
+
+def _warn_if_blank(maps, reason):
+    blank = np.flatnonzero((maps == 0).reshape(len(maps), -1).all(axis=1))
+    if len(blank):
+        which = ", ".join(map(str, blank[:5])) + (", ..." if len(blank) > 5 else "")
+        warnings.warn(f"the map of image {which} is zero everywhere: {reason}", stacklevel=3)
+
+
+def _warn_if_saturated(layer, probabilities):
+    largest = _array(tf.reduce_max(probabilities, axis=-1))
+    if (largest > 0.999).any():  # a convention: p(1 - p) is below a thousandth of a unit there
+        warnings.warn(
+            f"{layer.name!r} is a softmax that has saturated (a probability of {largest.max():.6f}): its gradients "
+            "are close to 0 and depend on all classes. Explain the score instead: leave out layer",
+            stacklevel=4,
+        )
+
+
+_SOFTMAX = keras.activations.softmax
+_RELUS = (keras.activations.relu, keras.activations.relu6)

@@ -1,0 +1,229 @@
+"""What does a score ask for? Images made by gradient ascent, for classes, channels and layers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from interp_helpers.attribution import check_request, forward_function, modified_relus, target_values
+from interp_helpers.models import check_images, load_checkpoint
+
+
+@dataclass(frozen=True)
+class Maximized:
+    """Images made by `maximize`.
+
+    Attributes
+    ----------
+    images : ndarray, shape (N, height, width, channels), float32
+    values : ndarray, shape (N,)
+        What the target gives for these images, without any penalty.
+    history : ndarray, shape (n_steps, N)
+        The target before every step.
+    """
+
+    images: np.ndarray
+    values: np.ndarray
+    history: np.ndarray
+
+
+def maximize(
+    model,
+    target,
+    layer=None,
+    *,
+    n_steps=200,
+    step_size=0.05,
+    l2=0.0,
+    lp_norm=0.0,
+    total_variation=0.0,
+    blur=0.0,
+    jitter=0,
+    fourier=False,
+    pixel_range=(0.0, 1.0),
+    modifier=None,
+    pool="sum",
+    start=None,
+    seed=0,
+):
+    """Change images by gradient ascent to make a target large (Erhan et al. 2009; Simonyan et al. 2014).
+
+    One image for each target, all of them in one batch. In every step the gradient of an image is divided by its
+    root mean square, and RMSprop divides each pixel's step by the running size of its gradient.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Comes back unchanged.
+    target : int, sequence of N ints, or callable
+        Classes, or with `layer` channels of that layer; or a function as in `attribution.saliency`. None, with `layer`,
+        means the whole layer: the mean square of all that it puts out (DeepDream, Mordvintsev et al. 2015).
+    layer : str, optional
+    n_steps : int
+    step_size : float
+        In units of pixel value.
+    l2 : float
+        Weight of the penalty ||x||^2.
+    lp_norm, total_variation : float
+        Weights of the penalties ||x||_6 and sum of squared differences of neighbours, both divided by the number of
+        values of an image (as in keras-vis, whose weights are 10 and 10).
+    blur : float
+        Standard deviation in pixels of a Gaussian that blurs the image after every step.
+    jitter : int
+        The image is shifted by up to this many pixels, at random, before each gradient.
+    fourier : bool
+        Change the spectrum instead of the pixels, each frequency scaled by its wavelength (Olah et al. 2017).
+    pixel_range : (float, float) or None
+        Pixels are kept inside; None lets them go anywhere.
+    modifier : None, "guided" or "rectified"
+        As in `attribution.saliency`.
+    pool : "sum", "mean" or "max"
+        How the map of a channel of an inner layer becomes one number.
+    start : ndarray, shape (N, height, width, channels), optional
+        Images to begin with; random ones around the middle of `pixel_range` by default.
+    seed : int
+        Fixes the beginning and the jitter.
+
+    Returns
+    -------
+    Maximized
+
+    Raises
+    ------
+    ValueError
+        For an unknown layer or channel, images that do not fit, or numbers that make no sense.
+    """
+    if target is None:
+        if layer is None:
+            raise ValueError("target: None means a whole layer; name it by layer")
+        target = _mean_square
+    for name, number in {"l2": l2, "lp_norm": lp_norm, "total_variation": total_variation, "blur": blur}.items():
+        if not number >= 0:
+            raise ValueError(f"{name}: got {number}; give 0 or more")
+    if pixel_range is not None and not pixel_range[0] < pixel_range[1]:
+        raise ValueError(f"pixel_range: got {pixel_range}; give (low, high) with low < high, or None")
+    if n_steps < 1 or not step_size > 0 or jitter < 0:
+        raise ValueError(f"n_steps={n_steps}, step_size={step_size}, jitter={jitter}: give positive numbers")
+    rng = np.random.default_rng(seed)
+    images = _beginning(model, target, start, pixel_range, rng)
+    check_request(model, target, layer, modifier, pool, len(images))
+    forward = forward_function(model, layer)
+    from_values = _from_spectrum(images.shape[1:], pixel_range) if fourier else tf.identity
+    values = _spectrum(images, pixel_range) if fourier else images
+    size = float(np.prod(images.shape[1:]))
+    cache = tf.zeros_like(values)
+    history = []
+    with modified_relus(model, modifier):
+        for _ in range(n_steps):
+            shift = rng.integers(-jitter, jitter + 1, 2).tolist()
+            with tf.GradientTape() as tape:
+                tape.watch(values)
+                images = from_values(values)
+                wanted = target_values(forward(tf.roll(images, shift, axis=(1, 2))), target, pool)
+                aim = wanted - _penalty(images, l2, lp_norm / size, total_variation / size)
+            gradient = tape.gradient(aim, values, unconnected_gradients="zero")
+            gradient /= tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True)) + _EPSILON
+            cache = _DECAY * cache + (1 - _DECAY) * gradient**2
+            values += step_size * gradient / tf.sqrt(cache + _EPSILON)
+            if blur and not fourier:
+                values = _blurred(values, blur)
+            if pixel_range is not None and not fourier:
+                values = tf.clip_by_value(values, *pixel_range)
+            history.append(wanted.numpy())
+        images = from_values(values)
+        final = target_values(forward(images), target, pool)
+    return Maximized(images.numpy(), final.numpy(), np.array(history))
+
+
+def load_ideal_digits():
+    """Return the ten ideal digits of the shipped network: images (10, 28, 28, 1) in [0, 1], image k for class k.
+
+    They are made at the first call in a session, in about two seconds, the same way each time: chapter 4 explains how.
+    """
+    if not _IDEAL_DIGITS:
+        _IDEAL_DIGITS.append(maximize(load_checkpoint("mnist_cnn"), range(10), **IDEAL_DIGITS).images)
+    return _IDEAL_DIGITS[0].copy()
+
+
+# how the ideal digits of the book are made
+IDEAL_DIGITS = {"n_steps": 200, "l2": 0.1, "total_variation": 100.0}
+
+_IDEAL_DIGITS = []
+_DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
+
+
+def _beginning(model, target, start, pixel_range, rng):
+    """Return the images to begin with: the given ones, or noise around the middle of the range, one for each target."""
+    if start is None:
+        low, high = pixel_range or (0.0, 1.0)
+        n = 1 if callable(target) or np.ndim(target) == 0 else len(target)
+        start = rng.uniform(-1, 1, (n, *model.input_shape[1:])) * 0.1 * (high - low) + (low + high) / 2
+        start = start.astype(np.float32)
+    check_images(model, start)
+    return tf.convert_to_tensor(start, tf.float32)
+
+
+def _penalty(images, l2, lp_norm, total_variation, p=6):
+    """Return the weighted penalties of each image; terms of weight 0 are left out (their gradient may be NaN)."""
+    penalty = tf.zeros(len(images))
+    if l2:
+        penalty += l2 * tf.reduce_sum(images**2, axis=(1, 2, 3))
+    if lp_norm:
+        penalty += lp_norm * tf.reduce_sum(tf.abs(images) ** p, axis=(1, 2, 3)) ** (1 / p)
+    if total_variation:
+        down = images[:, 1:, :-1] - images[:, :-1, :-1]
+        right = images[:, :-1, 1:] - images[:, :-1, :-1]
+        penalty += total_variation * tf.reduce_sum(down**2 + right**2, axis=(1, 2, 3))
+    return penalty
+
+
+def _blurred(images, sd):
+    reach = int(np.ceil(3 * sd))
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sd**2))
+    line = tf.constant(weights / weights.sum(), tf.float32)
+    channels = images.shape[-1]
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        kernel = tf.tile(tf.reshape(line, shape), (1, 1, channels, 1))
+        pad = [(0, 0), *((reach, reach) if length == -1 else (0, 0) for length in shape[:2]), (0, 0)]
+        images = tf.nn.depthwise_conv2d(tf.pad(images, pad, "SYMMETRIC"), kernel, (1, 1, 1, 1), "VALID")
+    return images
+
+
+def _spectrum(images, pixel_range):
+    """Return the scaled spectrum from which `_from_spectrum` makes these images: (N, height, width, channels) real."""
+    low, high = pixel_range or (-1e3, 1e3)
+    share = np.clip((images.numpy() - low) / (high - low), 1e-3, 1 - 1e-3)
+    values = np.log(share / (1 - share)) if pixel_range else images.numpy()
+    return tf.constant(_hartley(values.astype(np.float32)) * _frequency(images.shape[1:]), tf.float32)
+
+
+def _from_spectrum(shape, pixel_range):
+    """Return the function from scaled spectra to images, squeezed into the range by a sigmoid."""
+    scale = _frequency(shape)
+
+    def images(spectrum):
+        moved = tf.transpose(spectrum / scale, (0, 3, 1, 2))
+        whole = tf.signal.fft2d(tf.complex(moved, tf.zeros_like(moved))) / np.sqrt(np.prod(shape[:2]))
+        values = tf.transpose(tf.math.real(whole) - tf.math.imag(whole), (0, 2, 3, 1))  # Hartley: real to real
+        if pixel_range is None:
+            return values
+        low, high = pixel_range
+        return low + (high - low) * tf.sigmoid(values)
+
+    return images
+
+
+def _hartley(values):
+    whole = np.fft.fft2(values, axes=(1, 2)) / np.sqrt(np.prod(values.shape[1:3]))
+    return whole.real - whole.imag
+
+
+def _frequency(shape):
+    """Return the frequency of each entry of a spectrum in cycles per pixel, the constant one as the lowest other."""
+    rows, columns = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1])
+    frequency = np.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
+    return np.maximum(frequency, 1 / max(shape[:2]))[..., None].astype(np.float32)
+
+
+def _mean_square(outputs):
+    return tf.reduce_mean(outputs**2, axis=tuple(range(1, len(outputs.shape))))

@@ -1,0 +1,388 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers as kl
+
+from interp_helpers import attribution
+from interp_helpers.attribution import (
+    cascade,
+    edges,
+    grad_cam,
+    guided_grad_cam,
+    integrated_gradients,
+    last_layer_with_maps,
+    magnitude,
+    map_gradients,
+    overlap,
+    random_map,
+    randomized,
+    rank_agreement,
+    saliency,
+    smoothgrad,
+)
+from interp_helpers.models import load_checkpoint, scores
+
+IMAGES = np.random.default_rng(0).random((3, 6, 6, 1)).astype("float32")
+METHODS = [saliency, grad_cam, guided_grad_cam, smoothgrad, integrated_gradients]
+
+
+def linear():
+    return keras.Sequential([keras.Input((6, 6, 1)), kl.Flatten(), kl.Dense(4, name="scores")])
+
+
+def small_cnn(form="layers", channels=1, seed=6):
+    """Two convolutions and a dense layer, with ReLUs written in each of the ways that Keras has."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((6, 6, channels))
+    inside = "relu" if form in ("inside", "nested") else None
+    x = kl.Conv2D(3, 3, activation=inside, name="conv1", bias_initializer="random_normal")(inputs)
+    x = {"layers": kl.ReLU(), "activations": kl.Activation("relu"), "operations": keras.ops.relu}.get(form, _same)(x)
+    x = kl.Conv2D(5, 2, activation=inside, name="conv2")(x)
+    x = {"layers": kl.ReLU(), "activations": kl.Activation("relu"), "operations": keras.ops.relu}.get(form, _same)(x)
+    if form == "nested":
+        body = keras.Model(inputs, x, name="body")
+        head = keras.Sequential([kl.Flatten(), kl.Dense(4, name="logits"), kl.Softmax()], name="head")
+        return keras.Sequential([keras.Input((6, 6, channels)), body, head])
+    x = kl.Dense(4, name="logits")(kl.Flatten()(x))
+    return keras.Model(inputs, kl.Softmax(name="probabilities")(x))
+
+
+def _same(x):
+    return x
+
+
+FORMS = ["layers", "activations", "operations", "inside", "nested"]
+
+
+# --- saliency --------------------------------------------------------------------------------------------------------
+
+
+def test_saliency_of_a_linear_model_is_its_weight_row():
+    model = linear()
+    kernel = model.get_weights()[0]
+    for target in range(4):
+        expected = np.broadcast_to(kernel[:, target].reshape(1, 6, 6, 1), IMAGES.shape)
+        np.testing.assert_allclose(saliency(model, IMAGES, target), expected, rtol=1e-6)
+
+
+def test_saliency_agrees_with_finite_differences():
+    model = keras.Sequential([keras.Input((6, 6, 1)), kl.Conv2D(3, 3, activation="tanh"), kl.Flatten(), kl.Dense(2)])
+    gradient = saliency(model, IMAGES[:1], 1)[0, :, :, 0]
+    for row, column in [(0, 0), (2, 3), (5, 5)]:
+        changed = np.repeat(IMAGES[:1], 2, axis=0)
+        changed[0, row, column] -= 1e-2
+        changed[1, row, column] += 1e-2
+        low, high = model(changed).numpy()[:, 1]
+        assert gradient[row, column] == pytest.approx((high - low) / 2e-2, rel=1e-2, abs=1e-4)
+
+
+@pytest.mark.parametrize("modifier", ["guided", "rectified"])
+def test_modifiers_by_hand(modifier):
+    """One hidden layer: backwards by hand, with the definition of each modifier."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((6, 6, 1)), kl.Flatten(), kl.Dense(20, activation="relu"), kl.Dense(3)])
+    first, _, second, _ = model.get_weights()
+    hidden = np.maximum(IMAGES.reshape(3, 36) @ first, 0)
+    upstream = np.maximum(second[:, 2], 0)
+    passed = upstream * (hidden > 0) if modifier == "guided" else np.broadcast_to(upstream, hidden.shape)
+    expected = (passed @ first.T).reshape(IMAGES.shape)
+    np.testing.assert_allclose(saliency(model, IMAGES, 2, modifier=modifier), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("modifier", attribution.MODIFIERS)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_way_to_write_a_relu_gives_the_same_map(form, modifier):
+    reference, model = small_cnn("layers"), small_cnn(form)
+    model.set_weights(reference.get_weights())
+    expected = saliency(reference, IMAGES, [0, 1, 2], modifier=modifier)
+    np.testing.assert_allclose(saliency(model, IMAGES, [0, 1, 2], modifier=modifier), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("method", METHODS)
+def test_models_come_back_unchanged(form, method):
+    model = small_cnn(form)
+    config, weights = model.to_json(), model.get_weights()
+    before = model(IMAGES).numpy()
+    method(model, IMAGES, 1)
+    saliency(model, IMAGES, 1, modifier="guided")
+    assert model.to_json() == config
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert np.array_equal(model(IMAGES).numpy(), before)
+    assert not any("call" in layer.__dict__ for layer in attribution.all_layers(model).values())
+
+
+def test_models_come_back_unchanged_after_an_exception():
+    model = small_cnn("inside")
+    with pytest.raises(ZeroDivisionError):
+        saliency(model, IMAGES, lambda outputs: 1 / 0, layer="conv1", modifier="guided")
+    conv = model.get_layer("conv1")
+    assert conv.activation is keras.activations.relu
+    assert "call" not in conv.__dict__
+
+
+def test_the_score_is_explained_not_the_probability():
+    model = small_cnn()
+    expected = saliency(keras.Model(model.inputs, model.get_layer("logits").output), IMAGES, 2)
+    np.testing.assert_allclose(saliency(model, IMAGES, 2), expected, rtol=1e-6)
+    assert not np.allclose(saliency(model, IMAGES, 2, layer="probabilities"), expected)
+
+
+def test_inner_channels_are_pooled():
+    model = small_cnn()
+    maps = lambda pool: saliency(model, IMAGES, 1, layer="conv1", pool=pool)  # noqa: E731
+    np.testing.assert_allclose(maps("sum"), 16 * maps("mean"), rtol=1e-4, atol=1e-6)
+    kernel = model.get_layer("conv1").get_weights()[0][..., 0, 1]
+    one = maps("max")[0, :, :, 0]
+    rows, columns = np.nonzero(one)
+    np.testing.assert_allclose(one[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], kernel, rtol=1e-5)
+
+
+def test_a_layer_of_an_inner_model_can_be_the_target():
+    model = small_cnn("nested")
+    assert saliency(model, IMAGES, 1, layer="body/conv1").shape == IMAGES.shape
+    assert np.array_equal(saliency(model, IMAGES, 1, layer="conv1"), saliency(model, IMAGES, 1, layer="body/conv1"))
+
+
+def test_target_may_be_one_for_each_image_or_a_function():
+    model = small_cnn()
+    each = saliency(model, IMAGES, [3, 0, 1])
+    for i, target in enumerate([3, 0, 1]):
+        np.testing.assert_allclose(each[i], saliency(model, IMAGES[i : i + 1], target)[0], rtol=1e-5, atol=1e-7)
+    contrast = saliency(model, IMAGES, lambda outputs: outputs[:, 3] - outputs[:, 1])
+    np.testing.assert_allclose(contrast, saliency(model, IMAGES, 3) - saliency(model, IMAGES, 1), rtol=1e-4, atol=1e-6)
+
+
+def test_batches_do_not_matter():
+    model = small_cnn()
+    for method in (saliency, grad_cam, guided_grad_cam):
+        whole, parts = method(model, IMAGES, [0, 1, 2]), method(model, IMAGES, [0, 1, 2], batch_size=2)
+        np.testing.assert_allclose(whole, parts, rtol=1e-5, atol=1e-7)
+
+
+def test_colour_images_and_their_magnitude():
+    images = np.random.default_rng(1).random((2, 6, 6, 3)).astype("float32")
+    gradients = saliency(small_cnn(channels=3), images, 0)
+    assert gradients.shape == images.shape
+    assert np.array_equal(magnitude(gradients), np.abs(gradients).max(-1))
+
+
+def test_mixed_precision_agrees_with_single():
+    reference = small_cnn("inside")
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = small_cnn("inside")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.set_weights(reference.get_weights())
+    for method in (saliency, grad_cam):
+        expected, found = method(reference, IMAGES, 1), method(model, IMAGES, 1)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
+
+
+# --- Grad-CAM --------------------------------------------------------------------------------------------------------
+
+
+def test_grad_cam_by_its_formula():
+    model = small_cnn()
+    maps, gradients = map_gradients(model, IMAGES, 2, "conv2")
+    kernel = model.get_layer("logits").get_weights()[0][:, 2].reshape(3, 3, 5)
+    active = maps > 0
+    np.testing.assert_allclose(gradients, kernel * active, rtol=1e-5, atol=1e-6)
+    expected = np.maximum((maps * (kernel * active).mean(axis=(1, 2), keepdims=True)).sum(-1), 0)
+    np.testing.assert_allclose(grad_cam(model, IMAGES, 2, "conv2", upsample=False), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("modifier", ["guided", "rectified"])
+def test_grad_cam_of_a_relu_layer_with_a_modifier(modifier):
+    """The layer whose map is recorded is also one whose backward pass is changed."""
+    reference, model = small_cnn("activations"), small_cnn("layers")
+    model.set_weights(reference.get_weights())
+    cams = [grad_cam(network, IMAGES, 1, network.layers[4].name, modifier=modifier) for network in (reference, model)]
+    assert cams[0].any()
+    np.testing.assert_allclose(cams[0], cams[1], rtol=1e-5, atol=1e-7)
+    assert "call" not in model.layers[4].__dict__
+
+
+def test_grad_cam_finds_a_planted_pattern():
+    """A channel that is the bright pixel itself, weighted by 1: the map must peak there."""
+    model = keras.Sequential(
+        [keras.Input((9, 9, 1)), kl.Conv2D(1, 1, name="copy"), kl.GlobalAveragePooling2D(), kl.Dense(1)]
+    )
+    model.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
+    image = np.zeros((1, 9, 9, 1), "float32")
+    image[0, 2, 6] = 1
+    assert np.unravel_index(grad_cam(model, image, 0)[0].argmax(), (9, 9)) == (2, 6)
+
+
+def test_grad_cam_takes_the_last_layer_with_maps():
+    assert last_layer_with_maps(load_checkpoint("mnist_cnn")).name == "pool"
+    assert last_layer_with_maps(small_cnn("nested")).name == "conv2"
+
+
+def test_guided_grad_cam_is_the_product():
+    model = small_cnn()
+    assert (grad_cam(model, IMAGES, 1) > 0).any(axis=(1, 2)).all()
+    product = saliency(model, IMAGES, 1, modifier="guided") * grad_cam(model, IMAGES, 1)[..., None]
+    np.testing.assert_allclose(guided_grad_cam(model, IMAGES, 1), product)
+
+
+# --- averages of gradients -------------------------------------------------------------------------------------------
+
+
+def test_smoothgrad_without_noise_is_saliency():
+    model = small_cnn()
+    np.testing.assert_allclose(
+        smoothgrad(model, IMAGES, 1, noise=0.0, n_samples=2), saliency(model, IMAGES, 1), rtol=1e-6
+    )
+
+
+def test_smoothgrad_repeats_with_its_seed():
+    model = small_cnn()
+    first, second, other = (smoothgrad(model, IMAGES, 1, n_samples=3, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_integrated_gradients_add_up_to_the_difference_of_scores():
+    model, target = small_cnn(), [0, 3, 1]
+    added = integrated_gradients(model, IMAGES, target, n_steps=300).sum(axis=(1, 2, 3))
+    values = scores(model).predict(np.concatenate([IMAGES, np.zeros_like(IMAGES[:1])]), verbose=0)
+    np.testing.assert_allclose(added, values[range(3), target] - values[3, target], atol=2e-3)
+
+
+def test_integrated_gradients_of_a_linear_model_are_exact_with_one_step():
+    model = linear()
+    expected = saliency(model, IMAGES, 1) * (IMAGES - 0.5)
+    np.testing.assert_allclose(integrated_gradients(model, IMAGES, 1, 0.5, n_steps=1), expected, rtol=1e-5)
+
+
+# --- floors, copies and measures -------------------------------------------------------------------------------------
+
+
+def test_edges_are_where_the_picture_changes():
+    image = np.zeros((1, 8, 8, 1), "float32")
+    image[:, :, 4:] = 1
+    found = edges(image)
+    assert found.shape == (1, 8, 8)
+    assert set(np.nonzero(found[0])[1]) == {3, 4}
+
+
+def test_random_maps_repeat_with_their_seed():
+    assert np.array_equal(random_map(IMAGES, 3), random_map(IMAGES, 3))
+    assert not np.array_equal(random_map(IMAGES, 3), random_map(IMAGES, 4))
+
+
+def test_randomized_shuffles_what_it_names_and_nothing_else():
+    model = small_cnn()
+    copy = randomized(model, ["logits"], seed=1)
+    for layer in ("conv1", "conv2"):
+        assert np.array_equal(copy.get_layer(layer).get_weights()[0], model.get_layer(layer).get_weights()[0])
+    old, new = (network.get_layer("logits").get_weights()[0] for network in (model, copy))
+    assert not np.array_equal(old, new)
+    assert np.array_equal(np.sort(old, axis=None), np.sort(new, axis=None))
+
+
+def test_cascade_goes_from_the_output_down():
+    steps = cascade(small_cnn("nested"))
+    assert [name for name, _ in steps] == ["head/logits", "body/conv2", "body/conv1"]
+
+
+def test_rank_agreement_does_not_depend_on_scale():
+    maps = np.random.default_rng(0).random((3, 5, 5))
+    np.testing.assert_allclose(rank_agreement(maps, np.exp(3 * maps)), 1)
+    np.testing.assert_allclose(rank_agreement(maps, -maps), -1)
+    assert np.isnan(rank_agreement(maps, np.ones_like(maps))).all()
+
+
+def test_overlap_counts_pixels():
+    truth = np.zeros((1, 4, 4), bool)
+    truth[0, 0] = True
+    maps = np.zeros((1, 4, 4))
+    maps[0, 0, :2] = 1
+    maps[0, 3, :2] = 2
+    assert overlap(truth.astype(float), truth)[0] == 1
+    assert overlap(maps, truth)[0] == pytest.approx(2 / 6)
+    assert np.isnan(overlap(maps, ~np.ones_like(truth))[0])
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ((IMAGES * 255).astype(np.uint8), "uint8"),
+        (np.where(IMAGES > 0.9, np.nan, IMAGES), "NaN"),
+        (IMAGES[:0], "N > 0"),
+        (IMAGES[0], "the model takes"),
+    ],
+)
+def test_bad_images_are_refused(method, images, message):
+    with pytest.raises(ValueError, match=message):
+        method(small_cnn(), images, 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", [4, -1, 1.5, [0, 1], "three"])
+def test_bad_targets_are_refused(method, target):
+    with pytest.raises(ValueError, match="target: got"):
+        method(small_cnn(), IMAGES, target)
+
+
+def test_other_bad_arguments_are_refused():
+    model = small_cnn()
+    with pytest.raises(ValueError, match="no layer 'conv9'; it has"):
+        saliency(model, IMAGES, 0, layer="conv9")
+    with pytest.raises(ValueError, match="modifier: got 'relu'"):
+        saliency(model, IMAGES, 0, modifier="relu")
+    with pytest.raises(ValueError, match="pool: got"):
+        saliency(model, IMAGES, 0, layer="conv1", pool="median")
+    with pytest.raises(ValueError, match="no ReLU"):
+        saliency(linear(), IMAGES, 0, modifier="guided")
+    with pytest.raises(ValueError, match="no layer with maps"):
+        grad_cam(linear(), IMAGES, 0)
+    with pytest.raises(ValueError, match="give a layer with maps"):
+        grad_cam(model, IMAGES, 0, layer="logits")
+    with pytest.raises(ValueError, match="the function returned shape"):
+        saliency(model, IMAGES, lambda outputs: outputs)
+    with pytest.raises(ValueError, match="no weights to shuffle"):
+        randomized(model, [model.layers[2].name])
+    with pytest.raises(ValueError, match="n_steps"):
+        integrated_gradients(model, IMAGES, 0, n_steps=0)
+    with pytest.raises(ValueError, match="n_samples"):
+        smoothgrad(model, IMAGES, 0, n_samples=0)
+
+
+def test_a_model_that_was_never_called():
+    built = keras.Sequential([keras.Input((6, 6, 1)), kl.Conv2D(2, 3), kl.ReLU(), kl.Flatten(), kl.Dense(3)])
+    assert saliency(built, IMAGES, 0).shape == IMAGES.shape
+    without_shape = keras.Sequential([kl.Conv2D(2, 3), kl.ReLU(), kl.Flatten(), kl.Dense(3)])
+    with pytest.raises(ValueError, match="no weights yet"):
+        saliency(without_shape, IMAGES, 0)
+
+
+def test_blank_maps_warn():
+    model = keras.Sequential([keras.Input((6, 6, 1)), kl.Conv2D(2, 3), kl.ReLU(), kl.Flatten(), kl.Dense(3)])
+    model.set_weights([np.ones((3, 3, 1, 2)), np.full(2, -100), np.ones((32, 3)), np.zeros(3)])
+    with pytest.warns(UserWarning, match=r"image 0, 1, 2 is zero everywhere.*dead"):
+        saliency(model, IMAGES, 0)
+    with pytest.warns(UserWarning, match="nothing positive"):
+        grad_cam(model, IMAGES, 0)
+
+
+def test_a_saturated_softmax_warns():
+    model = small_cnn()
+    model.get_layer("logits").set_weights([w * 1000 for w in model.get_layer("logits").get_weights()])
+    with pytest.warns(UserWarning, match="saturated"):
+        saliency(model, IMAGES, 0, layer="probabilities")
+
+
+def test_breaking_guided_backpropagation_is_noticed(monkeypatch):
+    """The tests above would fail for a modifier that does nothing."""
+    monkeypatch.setattr(attribution, "_changed", lambda relu, modifier: tf.nn.relu)
+    with pytest.raises(AssertionError):
+        test_modifiers_by_hand("guided")
