@@ -402,7 +402,7 @@ def forward_function(model, layer=None):
         with recorded([found]) as outputs:
             model(images, training=False)
         output = only_output(found, outputs)
-        if softmax:
+        if softmax and tf.executing_eagerly():  # a compiled function has no values to look at
             _warn_if_saturated(found, output)
         return output
 
@@ -425,10 +425,10 @@ def target_values(outputs, target, pool):
     outputs = tf.cast(outputs, tf.float32)  # sums in half precision would overflow
     if callable(target):
         values = target(outputs)
-        if tuple(values.shape) != (len(outputs),):
-            raise ValueError(f"target: the function returned shape {tuple(values.shape)}; return ({len(outputs)},)")
+        if tuple(values.shape) != (outputs.shape[0],):
+            raise ValueError(f"target: the function returned shape {tuple(values.shape)}; return ({outputs.shape[0]},)")
         return values
-    channels = np.broadcast_to(target, len(outputs))
+    channels = np.broadcast_to(target, outputs.shape[0])
     chosen = tf.gather(outputs, channels, axis=-1, batch_dims=1)
     places = tuple(range(1, len(chosen.shape)))
     return {"max": tf.reduce_max, "mean": tf.reduce_mean, "sum": tf.reduce_sum}[pool](chosen, axis=places)

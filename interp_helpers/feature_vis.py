@@ -1,5 +1,6 @@
 """What does a score ask for? Images made by gradient ascent, for classes, channels and layers."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +81,7 @@ def maximize(
     pool : "sum", "mean" or "max"
         How the map of a channel of an inner layer becomes one number.
     start : ndarray, shape (N, height, width, channels), optional
-        Images to begin with; random ones around the middle of `pixel_range` by default.
+        Images to begin with; by default random pixels over `pixel_range`, strong enough to switch most ReLUs on.
     seed : int
         Fixes the beginning and the jitter.
 
@@ -92,6 +93,11 @@ def maximize(
     ------
     ValueError
         For an unknown layer or channel, images that do not fit, or numbers that make no sense.
+
+    Warns
+    -----
+    UserWarning
+        If a target never reacts to its image: a ReLU that is off (dead) has no direction to climb.
     """
     if target is None:
         if layer is None:
@@ -113,32 +119,43 @@ def maximize(
     size = float(np.prod(images.shape[1:]))
     cache = tf.zeros_like(values)
     history = []
+
+    @tf.function
+    def step(values, cache, shift):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            images = from_values(values)
+            wanted = target_values(forward(tf.roll(images, shift, axis=(1, 2))), target, pool)
+            aim = wanted - _penalty(images, l2, lp_norm / size, total_variation / size)
+        gradient = tape.gradient(aim, values, unconnected_gradients="zero")
+        gradient /= tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True)) + _EPSILON
+        cache = _DECAY * cache + (1 - _DECAY) * gradient**2
+        values += step_size * gradient / tf.sqrt(cache + _EPSILON)
+        if blur and not fourier:
+            values = _blurred(values, blur)
+        if pixel_range is not None and not fourier:
+            values = tf.clip_by_value(values, *pixel_range)
+        return values, cache, wanted
+
     with modified_relus(model, modifier):
         for _ in range(n_steps):
-            shift = rng.integers(-jitter, jitter + 1, 2).tolist()
-            with tf.GradientTape() as tape:
-                tape.watch(values)
-                images = from_values(values)
-                wanted = target_values(forward(tf.roll(images, shift, axis=(1, 2))), target, pool)
-                aim = wanted - _penalty(images, l2, lp_norm / size, total_variation / size)
-            gradient = tape.gradient(aim, values, unconnected_gradients="zero")
-            gradient /= tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True)) + _EPSILON
-            cache = _DECAY * cache + (1 - _DECAY) * gradient**2
-            values += step_size * gradient / tf.sqrt(cache + _EPSILON)
-            if blur and not fourier:
-                values = _blurred(values, blur)
-            if pixel_range is not None and not fourier:
-                values = tf.clip_by_value(values, *pixel_range)
+            shift = tf.constant(rng.integers(-jitter, jitter + 1, 2), tf.int32)
+            values, cache, wanted = step(values, cache, shift)
             history.append(wanted.numpy())
         images = from_values(values)
         final = target_values(forward(images), target, pool)
-    return Maximized(images.numpy(), final.numpy(), np.array(history))
+    history = np.array(history)
+    stuck = np.flatnonzero((history == final.numpy()).all(axis=0))
+    if len(stuck):
+        which = ", ".join(map(str, stuck[:5])) + (", ..." if len(stuck) > 5 else "")
+        warnings.warn(f"target {which} never reacted to its image: behind it there is a ReLU that is off", stacklevel=2)
+    return Maximized(images.numpy(), final.numpy(), history)
 
 
 def load_ideal_digits():
     """Return the ten ideal digits of the shipped network: images (10, 28, 28, 1) in [0, 1], image k for class k.
 
-    They are made at the first call in a session, in about two seconds, the same way each time: chapter 4 explains how.
+    They are made at the first call in a session, in a few seconds, the same way each time: chapter 4 explains how.
     """
     if not _IDEAL_DIGITS:
         _IDEAL_DIGITS.append(maximize(load_checkpoint("mnist_cnn"), range(10), **IDEAL_DIGITS).images)
@@ -153,23 +170,23 @@ _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
 
 
 def _beginning(model, target, start, pixel_range, rng):
-    """Return the images to begin with: the given ones, or noise around the middle of the range, one for each target."""
+    """Return the images to begin with: the given ones, or noise over the range."""
     if start is None:
         low, high = pixel_range or (0.0, 1.0)
         n = 1 if callable(target) or np.ndim(target) == 0 else len(target)
-        start = rng.uniform(-1, 1, (n, *model.input_shape[1:])) * 0.1 * (high - low) + (low + high) / 2
-        start = start.astype(np.float32)
+        start = rng.uniform(low, high, (n, *model.input_shape[1:])).astype(np.float32)
     check_images(model, start)
     return tf.convert_to_tensor(start, tf.float32)
 
 
 def _penalty(images, l2, lp_norm, total_variation, p=6):
     """Return the weighted penalties of each image; terms of weight 0 are left out (their gradient may be NaN)."""
-    penalty = tf.zeros(len(images))
+    penalty = tf.zeros(images.shape[0])
     if l2:
         penalty += l2 * tf.reduce_sum(images**2, axis=(1, 2, 3))
     if lp_norm:
-        penalty += lp_norm * tf.reduce_sum(tf.abs(images) ** p, axis=(1, 2, 3)) ** (1 / p)
+        total = tf.maximum(tf.reduce_sum(tf.abs(images) ** p, axis=(1, 2, 3)), 1e-30)  # a root has no slope at 0
+        penalty += lp_norm * total ** (1 / p)
     if total_variation:
         down = images[:, 1:, :-1] - images[:, :-1, :-1]
         right = images[:, :-1, 1:] - images[:, :-1, :-1]

@@ -212,18 +212,20 @@ def channels(stack, signed=False, marked=(), label="activation", n_columns=8):
     return figure
 
 
-def map_table(columns, titles=None, shared=(), size=None):
+def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
     """Draw maps in a table: a row for each image, a column for each method, the name of the method above.
 
     Parameters
     ----------
     columns : dict of str to ndarray, shape (N, height, width) or (N, height, width, 1)
-        A column called ``"image"`` is drawn in grey from 0 to 1. Maps with negative values get a diverging colour map
-        centred at 0, others viridis from 0; each panel reaches to the largest absolute value of its own map.
+        Maps with negative values get a diverging colour map centred at 0, others viridis from 0; each panel reaches to
+        the largest absolute value of its own map.
     titles : sequence of str, optional
         One at the left of each row.
     shared : sequence of str
         Columns whose panels share one scale, so that rows can be compared.
+    pictures : sequence of str
+        Columns drawn in grey from 0 to 1.
     size : float, optional
         Width of one panel in inches; by default as wide as the page allows, at most 1.6.
 

@@ -25,6 +25,12 @@ def test_keras_1_convolution_means_a_stride_today():
     assert convolution(np.zeros((1, 28, 28, 1))).shape == (1, 9, 9, 32)
 
 
+def test_the_name_activations_is_taken():
+    activations = keras.Sequential([keras.Input((2,)), layers.Dense(1)]).predict(np.zeros((1, 2)), verbose=0)
+    with pytest.raises(AttributeError, match="linear"):
+        _ = activations.linear
+
+
 def test_keras_1_names_are_gone():
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     assert not hasattr(model, "predict_classes")

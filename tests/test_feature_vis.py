@@ -37,7 +37,7 @@ def test_the_best_image_of_a_linear_model_is_the_sign_of_its_weights():
 
 def test_l2_leads_to_the_weights_themselves():
     """s(x) - l2 ||x||^2 is largest at x = w / (2 l2)."""
-    made = maximize(linear(WEIGHTS), [1], l2=0.5, pixel_range=None, n_steps=400, step_size=0.01)
+    made = maximize(linear(WEIGHTS), [1], l2=0.5, pixel_range=None, n_steps=1000, step_size=0.003)
     np.testing.assert_allclose(made.images.ravel(), WEIGHTS[:, 1], atol=0.02)
 
 
@@ -108,6 +108,19 @@ def test_the_model_comes_back_unchanged():
     maximize(model, [0], n_steps=3, modifier="guided")
     assert model.to_json() == config
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+
+
+def test_a_dead_target_warns():
+    model = small_cnn()
+    conv = model.get_layer("conv")
+    conv.set_weights([conv.get_weights()[0], np.array([1, 1, -100, 1])])
+    with pytest.warns(UserWarning, match="target 1 never reacted"):
+        maximize(model, [0, 2, 3], layer="conv", n_steps=3)
+
+
+def test_a_black_image_has_no_nan_penalty():
+    start = np.zeros((1, 8, 8, 1), "float32")
+    assert np.isfinite(maximize(small_cnn(), [0], lp_norm=1.0, start=start, n_steps=2).images).all()
 
 
 def test_ideal_digits_beat_most_real_ones():
