@@ -14,6 +14,7 @@ def start_page():
 
     use_book_style()
     tf.get_logger().setLevel("ERROR")
+    tf.config.list_logical_devices()  # what TensorFlow has to say of missing graphics cards, it says here
 
 
 def glue(**values):
