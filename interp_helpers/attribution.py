@@ -34,7 +34,8 @@ def saliency(model, images, target, layer=None, modifier=None, pool="max", batch
     modifier : None, "guided" or "rectified"
         What a ReLU lets through on the way back. None: the gradient. "guided": only positive gradients, and only where
         the ReLU was active (Springenberg et al. 2014). "rectified": only positive gradients, wherever (the
-        deconvolution of Zeiler and Fergus 2014). With a modifier the result is no gradient any more.
+        deconvolution of Zeiler and Fergus 2014). With a modifier the result is no gradient any more. A ReLU is found
+        as a layer, an operation of the model or the activation of a layer, not inside a Lambda or a layer's own code.
     pool : "max", "mean" or "sum"
         How the map of a channel of an inner layer becomes one number.
     batch_size : int
@@ -102,7 +103,7 @@ def grad_cam(model, images, target, layer=None, modifier=None, upsample=True, ba
     layer : str, optional
         A layer with maps; by default the last one before the maps are flattened or pooled away.
     upsample : bool
-        Stretch the maps to the size of the images, bilinearly (corner to corner, as all implementations do).
+        Stretch the maps to the size of the images, bilinearly (``tf.image.resize``: border to border).
 
     Returns
     -------
@@ -124,11 +125,11 @@ def grad_cam(model, images, target, layer=None, modifier=None, upsample=True, ba
     Agrees to 1e-5 (relative) with keras-vis 0.4.1 before upsampling, up to the factor 1 / (largest gradient) that
     keras-vis applies; and with tf-keras-vis 0.8.7 and xplique on functional models (``tests/oracles``).
     """
-    found = named_layer(model, layer) if layer else last_layer_with_maps(model)
-    maps, gradients = map_gradients(model, images, target, layer or found.name, None, modifier, batch_size)
+    layer = layer or last_layer_with_maps(model)
+    maps, gradients = map_gradients(model, images, target, layer, None, modifier, batch_size)
     alpha = gradients.mean(axis=(1, 2))
     cams = np.maximum(np.einsum("nhwk,nk->nhw", maps, alpha), 0)
-    _warn_if_blank(cams, f"the weighted maps of {found.name!r} add up to nothing positive for this class")
+    _warn_if_blank(cams, f"the weighted maps of {layer!r} add up to nothing positive for this class")
     return _array(tf.image.resize(cams[..., None], np.shape(images)[1:3]))[..., 0] if upsample else cams
 
 
@@ -247,6 +248,151 @@ def integrated_gradients(model, images, target, baseline=0.0, n_steps=50, **opti
     return (away * total / n_steps).astype(np.float32)
 
 
+def occlusion_map(
+    model,
+    images,
+    target,
+    patch=5,
+    stride=1,
+    fill=0.0,
+    output="score_drop",
+    layer=None,
+    pool="max",
+    batch_size=256,
+):
+    """Cover a square of each image, at every place, and see what becomes of the target (Zeiler and Fergus 2014).
+
+    Parameters
+    ----------
+    model, images, target, layer, pool
+        As in `saliency`.
+    patch : int
+        Side of the square in pixels; at the border the part inside the image is covered.
+    stride : int
+        Step between places, in pixels; a place speaks for the `stride` by `stride` pixels around it.
+    fill : float, "local", "blur" or ndarray that broadcasts to `images`
+        What the square is filled with: a grey value (0: black, 1: white), the mean of the pixels that it covers, the
+        blurred image, or the same place of another image (for example a mean image).
+    output : "score_drop" or "probability"
+        By how much the target falls (positive: the place was needed), or the probability that is left.
+    batch_size : int
+        Covered images in one call of the model.
+
+    Returns
+    -------
+    ndarray, shape (N, height, width), float32
+        The value at a pixel is that for the square around it.
+
+    Raises
+    ------
+    ValueError
+        As in `saliency`; for a patch, stride, fill or output that makes no sense; for probabilities of a layer.
+    """
+    check_images(model, images)
+    check_request(model, target, layer, None, pool, len(images))
+    height, width = np.shape(images)[1:3]
+    if not 0 < patch <= max(height, width) or not 0 < stride <= min(height, width):
+        raise ValueError(f"patch={patch}, stride={stride}: give whole numbers from 1, not larger than the images")
+    if output not in ("score_drop", "probability") or (output == "probability" and (layer or callable(target))):
+        raise ValueError(f"output: got {output!r}; give 'score_drop', or 'probability' (of a class, without layer)")
+    forward = forward_function(model, layer)
+    if output == "probability":
+        forward = lambda pixels: model(pixels, training=False)  # noqa: E731
+    images = np.asarray(images, np.float32)
+    filling = _filling(fill, images, patch)
+    rows, columns = (range(min(stride // 2, n - 1), n, stride) for n in (height, width))
+    covered = _squares(height, width, rows, columns, patch)
+    nearest = [np.minimum(np.arange(n) // stride, len(p) - 1) for n, p in ((height, rows), (width, columns))]
+    maps = []
+    for i, image in enumerate(images):
+        of_image = target if callable(target) or np.ndim(target) == 0 else target[i]
+        values = []
+        for part in _batches(len(covered), batch_size):
+            mask = covered[part, :, :, None]
+            changed = np.where(mask, _local_means(image, mask) if filling is None else filling[i], image)
+            values.append(_array(target_values(forward(tf.constant(changed)), of_image, pool)))
+        values = np.concatenate(values).reshape(len(rows), len(columns))
+        if output == "score_drop":
+            values = _array(target_values(forward(tf.constant(image[None])), of_image, pool)) - values
+        maps.append(values[np.ix_(*nearest)])
+    return np.stack(maps)
+
+
+def explain(model, images, target, method="saliency", **options):
+    """Draw the map of any method: one call, one shape, larger where more speaks for the target.
+
+    Parameters
+    ----------
+    model, images, target
+        As in `saliency`.
+    method : str
+        "saliency", "guided", "rectified", "smoothgrad" (their absolute values, largest over the colour channels),
+        "integrated_gradients", "guided_grad_cam" (signed, summed over the colour channels), "grad_cam", "occlusion"
+        (signed), and the two floors "edges" and "random", which do not look at the model.
+    **options
+        Passed to the function of the method.
+
+    Returns
+    -------
+    ndarray, shape (N, height, width), float32
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, and as the function of the method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}; give one of {', '.join(METHODS)}")
+    check_images(model, images)
+    return METHODS[method](model, images, target, options)
+
+
+def deletion_insertion(model, images, target, maps, n_steps=28, blank=0.0, batch_size=256):
+    """Blank the pixels of each image from the strongest of its map down; reveal them likewise (Petsiuk et al. 2018).
+
+    Parameters
+    ----------
+    model : keras.Model
+        With probabilities as output.
+    images : ndarray, shape (N, height, width, channels)
+    target : int or sequence of N ints
+    maps : ndarray, shape (N, height, width)
+    n_steps : int
+        In how many equal parts the pixels are blanked.
+    blank : float
+        Grey value of a blank pixel.
+
+    Returns
+    -------
+    deletion, insertion : ndarray, shape (N, n_steps + 1)
+        Probability of the target after each step; the mean over the steps is the area under the curve. A map that
+        names the pixels that matter has a small area of deletion and a large one of insertion.
+
+    Raises
+    ------
+    ValueError
+        As in `saliency`; if the maps have another shape.
+    """
+    check_images(model, images)
+    check_request(model, target, None, None, "max", len(images))
+    n, height, width = np.shape(images)[:3]
+    if np.shape(maps) != (n, height, width):
+        raise ValueError(f"maps: got shape {np.shape(maps)}; give {(n, height, width)}")
+    if not 0 < n_steps <= height * width:
+        raise ValueError(f"n_steps: got {n_steps}; give 1 to {height * width}")
+    order = np.argsort(-np.reshape(maps, (n, -1)), axis=1, kind="stable")
+    rank = np.argsort(order, axis=1).reshape(n, height, width, 1)
+    targets = np.broadcast_to(target, n)
+    curves = ([], [])
+    for step in range(n_steps + 1):
+        first = rank < step * height * width / n_steps
+        for curve, kept in zip(curves, (~first, first), strict=True):
+            changed = np.where(kept, images, np.float32(blank))
+            left = model.predict(changed, batch_size=batch_size, verbose=0)
+            curve.append(left[np.arange(n), targets])
+    return tuple(np.stack(curve, axis=1) for curve in curves)
+
+
 def edges(images):
     """Draw the edges of each image (Sobel): a floor for every method, because it has never seen the network.
 
@@ -355,7 +501,7 @@ def overlap(maps, truth):
     Returns
     -------
     ndarray, shape (N,)
-        From 0 to 1; NaN where the mask is empty.
+        From 0 to 1; NaN where the mask is empty or the map is constant, so that no pixel is stronger than another.
 
     Raises
     ------
@@ -368,22 +514,23 @@ def overlap(maps, truth):
     order = np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1, kind="stable")
     chosen = order < wanted.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        return (chosen & wanted).sum(axis=1) / (chosen | wanted).sum(axis=1)
+        iou = (chosen & wanted).sum(axis=1) / (chosen | wanted).sum(axis=1)
+    return np.where(np.ptp(values, axis=1) > 0, iou, np.nan)
 
 
 def last_layer_with_maps(model):
-    """Return the last layer that puts out maps larger than one cell (dropout, which changes nothing, does not count).
+    """Name the last layer that puts out maps larger than one cell (dropout, which changes nothing, does not count).
 
     Raises
     ------
     ValueError
         If there is none.
     """
-    for layer in reversed(list(all_layers(model).values())):
+    for name, layer in reversed(all_layers(model).items()):
         shape = getattr(getattr(layer, "output", None), "shape", ())
         passes_on = isinstance(layer, keras.Model | keras.layers.Dropout | keras.layers.InputLayer)
         if len(shape) == 4 and shape[1:3] != (1, 1) and not passes_on:
-            return layer
+            return name
     raise ValueError(f"model: {model.name!r} has no layer with maps (no convolution); Grad-CAM needs one")
 
 
@@ -500,15 +647,63 @@ def _changed(relu, modifier):
 
     @tf.custom_gradient
     def changed(values):
-        active = relu(values)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            active = relu(values)
 
         def backward(upstream):
             positive = tf.nn.relu(upstream)
-            return positive * tf.cast(active > 0, upstream.dtype) if modifier == "guided" else positive
+            return tape.gradient(active, values, positive) if modifier == "guided" else positive
 
         return active, backward
 
     return changed
+
+
+def _squares(height, width, rows, columns, patch):
+    """Return masks (places, height, width) of the squares around the given rows and columns."""
+    before = patch // 2
+
+    def covers(centres, length):
+        start = np.array(centres)[:, None] - before
+        places = np.arange(length)
+        return (places >= start) & (places < start + patch)
+
+    down, across = covers(rows, height), covers(columns, width)
+    return (down[:, None, :, None] & across[None, :, None, :]).reshape(-1, height, width)
+
+
+def _filling(fill, images, patch):
+    """Return what the squares are filled with, in the shape of the images; None if it depends on the place."""
+    if isinstance(fill, str):
+        if fill not in ("local", "blur"):
+            raise ValueError(f"fill: got {fill!r}; give a grey value, 'local', 'blur' or an image")
+        return blurred(images, patch / 2).numpy() if fill == "blur" else None
+    fill = np.asarray(fill, np.float32)
+    if not np.isfinite(fill).all():
+        raise ValueError("fill: there are values that are NaN or infinite")
+    try:
+        return np.broadcast_to(fill, images.shape)
+    except ValueError:
+        raise ValueError(f"fill: got shape {fill.shape}, which does not fit images of {images.shape}") from None
+
+
+def _local_means(image, mask):
+    """Return the mean of what each mask (places, height, width, 1) covers, shape (places, 1, 1, channels)."""
+    total = np.einsum("phw,hwc->pc", mask[..., 0].astype(np.float32), image)
+    return (total / mask.sum(axis=(1, 2)))[:, None, None]
+
+
+def blurred(images, sd):
+    """Blur images (N, height, width, channels) by a Gaussian of `sd` pixels, mirrored at the border; a tensor."""
+    reach = int(np.ceil(3 * sd))
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sd**2))
+    line = tf.constant(weights / weights.sum(), tf.float32)
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        kernel = tf.tile(tf.reshape(line, shape), (1, 1, images.shape[-1], 1))
+        pad = [(0, 0), *((reach, reach) if length == -1 else (0, 0) for length in shape[:2]), (0, 0)]
+        images = tf.nn.depthwise_conv2d(tf.pad(images, pad, "SYMMETRIC"), kernel, (1, 1, 1, 1), "VALID")
+    return images
 
 
 def _batches(n, size):
@@ -538,3 +733,22 @@ def _warn_if_saturated(layer, probabilities):
 
 _SOFTMAX = keras.activations.softmax
 _RELUS = (keras.activations.relu, keras.activations.relu6)
+_RELUS += (keras.ops.relu, keras.ops.relu6, tf.nn.relu, tf.nn.relu6)
+
+
+def _sized(change=None):
+    return lambda m, x, t, o: magnitude(saliency(m, x, t, modifier=change, **o))
+
+
+METHODS = {
+    "saliency": _sized(),
+    "guided": _sized("guided"),
+    "rectified": _sized("rectified"),
+    "smoothgrad": lambda m, x, t, o: magnitude(smoothgrad(m, x, t, **o)),
+    "integrated_gradients": lambda m, x, t, o: integrated_gradients(m, x, t, **o).sum(axis=-1),
+    "grad_cam": lambda m, x, t, o: grad_cam(m, x, t, **o),
+    "guided_grad_cam": lambda m, x, t, o: guided_grad_cam(m, x, t, **o).sum(axis=-1),
+    "occlusion": lambda m, x, t, o: occlusion_map(m, x, t, **o),
+    "edges": lambda m, x, t, o: edges(x, **o),
+    "random": lambda m, x, t, o: random_map(x, **o),
+}

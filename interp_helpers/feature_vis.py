@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.attribution import check_request, forward_function, modified_relus, target_values
+from interp_helpers.attribution import blurred, check_request, forward_function, modified_relus, target_values
 from interp_helpers.models import check_images, load_checkpoint
 
 
@@ -67,7 +67,8 @@ def maximize(
         Weight of the penalty ||x||^2.
     lp_norm, total_variation : float
         Weights of the penalties ||x||_6 and sum of squared differences of neighbours, both divided by the number of
-        values of an image (as in keras-vis, whose weights are 10 and 10).
+        values of an image (as in keras-vis, whose weights are 10 and 10; like there, the differences within the last
+        row and within the last column are left out).
     blur : float
         Standard deviation in pixels of a Gaussian that blurs the image after every step.
     jitter : int
@@ -104,8 +105,10 @@ def maximize(
             raise ValueError("target: None means a whole layer; name it by layer")
         target = _mean_square
     for name, number in {"l2": l2, "lp_norm": lp_norm, "total_variation": total_variation, "blur": blur}.items():
-        if not number >= 0:
+        if not 0 <= number < np.inf:
             raise ValueError(f"{name}: got {number}; give 0 or more")
+    if blur and (fourier or 3 * blur > min(n or np.inf for n in model.input_shape[1:3])):
+        raise ValueError(f"blur: got {blur}; give less than a third of the image's side, and not with fourier")
     if pixel_range is not None and not pixel_range[0] < pixel_range[1]:
         raise ValueError(f"pixel_range: got {pixel_range}; give (low, high) with low < high, or None")
     if n_steps < 1 or not step_size > 0 or jitter < 0:
@@ -132,7 +135,7 @@ def maximize(
         cache = _DECAY * cache + (1 - _DECAY) * gradient**2
         values += step_size * gradient / tf.sqrt(cache + _EPSILON)
         if blur and not fourier:
-            values = _blurred(values, blur)
+            values = blurred(values, blur)
         if pixel_range is not None and not fourier:
             values = tf.clip_by_value(values, *pixel_range)
         return values, cache, wanted
@@ -172,6 +175,8 @@ _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
 def _beginning(model, target, start, pixel_range, rng):
     """Return the images to begin with: the given ones, or noise over the range."""
     if start is None:
+        if None in model.input_shape[1:]:
+            raise ValueError(f"start: the model takes images of shape {model.input_shape[1:]}; give some to begin with")
         low, high = pixel_range or (0.0, 1.0)
         n = 1 if callable(target) or np.ndim(target) == 0 else len(target)
         start = rng.uniform(low, high, (n, *model.input_shape[1:])).astype(np.float32)
@@ -192,18 +197,6 @@ def _penalty(images, l2, lp_norm, total_variation, p=6):
         right = images[:, :-1, 1:] - images[:, :-1, :-1]
         penalty += total_variation * tf.reduce_sum(down**2 + right**2, axis=(1, 2, 3))
     return penalty
-
-
-def _blurred(images, sd):
-    reach = int(np.ceil(3 * sd))
-    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sd**2))
-    line = tf.constant(weights / weights.sum(), tf.float32)
-    channels = images.shape[-1]
-    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
-        kernel = tf.tile(tf.reshape(line, shape), (1, 1, channels, 1))
-        pad = [(0, 0), *((reach, reach) if length == -1 else (0, 0) for length in shape[:2]), (0, 0)]
-        images = tf.nn.depthwise_conv2d(tf.pad(images, pad, "SYMMETRIC"), kernel, (1, 1, 1, 1), "VALID")
-    return images
 
 
 def _spectrum(images, pixel_range):

@@ -199,6 +199,9 @@ def visualize_activation(
         raise ValueError(
             f"input_range={input_range}, act_max_weight={act_max_weight}: give low < high, a weight above 0"
         )
+    as_bytes = isinstance(low, int) and isinstance(high, int)
+    if as_bytes and (low < 0 or high - low < 10):
+        raise ValueError(f"input_range: got {input_range}; two ints mean bytes; give floats")
     if seed_input is None:
         noise = np.random.default_rng(seed).random((1, *model.input_shape[1:]))
         seed_input = (noise - noise.mean()) / noise.std() * 0.05 * (high - low) + (low + high) / 2
@@ -217,7 +220,7 @@ def visualize_activation(
     )
     image = made.images[0] - made.images[0].mean()
     image = np.clip(image / (image.std() + _EPSILON) * 0.1 + 0.5, 0, 1) * (high - low) + low
-    return image.astype(np.uint8) if isinstance(low, int) and isinstance(high, int) else image
+    return image.astype(np.uint8) if as_bytes else image
 
 
 def _input_gradient(model, layer_idx, filter_indices, seed_input, backprop_modifier):
@@ -239,6 +242,8 @@ def _prepared(model, layer_idx, seed_input):
         image = moved
     image = image.astype(np.float32)
     check_images(model, image)
+    if len(image) != 1:
+        raise ValueError(f"seed_input: got {len(image)} images; give one (attribution.saliency takes many)")
     return model.layers[layer_idx], image
 
 

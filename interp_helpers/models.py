@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -43,6 +44,40 @@ def mnist_cnn(seed=0):
         ],
         name="mnist_cnn",
     )
+
+
+def mnist_gap_cnn(mnist_model, seed=0):
+    """Build the localizer of chapter 6: the convolutions of an MNIST network, global average pooling, one dense layer.
+
+    Parameters
+    ----------
+    mnist_model : keras.Model
+        As `mnist_cnn` builds it; its convolutional weights are copied, the last layer is new.
+    seed : int
+        Fixes the initial weights of the last layer.
+
+    Returns
+    -------
+    keras.Sequential
+        Input (N, height, width, 1) of any size, output (N, 10) probabilities.
+    """
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 1), name="canvas"),
+            layers.Conv2D(32, 3, name="conv1"),
+            layers.ReLU(name="relu1"),
+            layers.Conv2D(32, 3, name="conv2"),
+            layers.ReLU(name="relu2"),
+            layers.GlobalAveragePooling2D(name="average"),
+            layers.Dense(10, name="logits"),
+            layers.Softmax(name="probabilities"),
+        ],
+        name="mnist_gap",
+    )
+    for name in ("conv1", "conv2"):
+        model.get_layer(name).set_weights(mnist_model.get_layer(name).get_weights())
+    return model
 
 
 def cats_dogs_cnn(seed=0):
@@ -114,7 +149,9 @@ def scores(model):
     if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and squashes):
         return keras.Model(model.inputs, inputs[0], name=f"{model.name}_scores")
     if squashes and len(inputs) == 1:
-        return keras.Model(model.inputs, _WithoutActivation(last)(inputs[0]), name=f"{model.name}_scores")
+        if model not in _LINEAR:  # made once for each model: calling a layer again leaves a node in its graph
+            _LINEAR[model] = _WithoutActivation(last)(inputs[0])
+        return keras.Model(model.inputs, _LINEAR[model], name=f"{model.name}_scores")
     raise ValueError(
         f"model: {model.name!r} ends in {last.name!r} ({type(last).__name__}), from which no scores can be read; it "
         "must end in a softmax, a sigmoid, or a layer with linear activation"
@@ -225,6 +262,7 @@ def checkpoint_card(name):
     return json.loads(path.read_text())
 
 
+_LINEAR = WeakKeyDictionary()
 _POOLING = (layers.GlobalMaxPooling2D, layers.GlobalAveragePooling2D)
 
 

@@ -253,13 +253,10 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
         column[0].set_title(name, fontsize=12)
         for axis, values in zip(column, maps, strict=True):
             bound = np.nanmax(np.abs(maps if name in shared else values)) or 1
-            low, cmap = (-bound, "RdBu_r") if maps.min() < 0 else (0, "viridis")
-            scale = (
-                {"vmin": 0, "vmax": 1, "cmap": "gray"}
-                if name == "image"
-                else {"vmin": low, "vmax": bound, "cmap": cmap}
-            )
-            axis.imshow(values, **scale)
+            low, high, colours = (-bound, bound, "RdBu_r") if maps.min() < 0 else (0, bound, "viridis")
+            if name in pictures:
+                low, high, colours = 0, 1, "gray"
+            axis.imshow(values, vmin=low, vmax=high, cmap=colours)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
     for axis, title in zip(axes[:, 0], titles or [], strict=False):

@@ -35,7 +35,7 @@ def small_cnn(form="layers", channels=1, seed=6):
     """Two convolutions and a dense layer, with ReLUs written in each of the ways that Keras has."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((6, 6, channels))
-    inside = "relu" if form in ("inside", "nested") else None
+    inside = {"inside": "relu", "nested": "relu", "tensorflow": tf.nn.relu}.get(form)
     x = kl.Conv2D(3, 3, activation=inside, name="conv1", bias_initializer="random_normal")(inputs)
     x = {"layers": kl.ReLU(), "activations": kl.Activation("relu"), "operations": keras.ops.relu}.get(form, _same)(x)
     x = kl.Conv2D(5, 2, activation=inside, name="conv2")(x)
@@ -52,7 +52,7 @@ def _same(x):
     return x
 
 
-FORMS = ["layers", "activations", "operations", "inside", "nested"]
+FORMS = ["layers", "activations", "operations", "inside", "tensorflow", "nested"]
 
 
 # --- saliency --------------------------------------------------------------------------------------------------------
@@ -97,6 +97,28 @@ def test_every_way_to_write_a_relu_gives_the_same_map(form, modifier):
     model.set_weights(reference.get_weights())
     expected = saliency(reference, IMAGES, [0, 1, 2], modifier=modifier)
     np.testing.assert_allclose(saliency(model, IMAGES, [0, 1, 2], modifier=modifier), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_guided_backpropagation_respects_the_upper_bound_of_a_relu6():
+    model = keras.Sequential([keras.Input((6, 6, 1)), kl.Flatten(), kl.Dense(1, activation="relu6"), kl.Dense(1)])
+    model.set_weights([np.ones((36, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
+    dim, bright = np.full((1, 6, 6, 1), 0.1, "float32"), np.ones((1, 6, 6, 1), "float32")
+    assert (saliency(model, dim, 0, modifier="guided") == 1).all()
+    with pytest.warns(UserWarning, match="zero everywhere"):
+        assert (saliency(model, bright, 0, modifier="guided") == 0).all()
+    assert (saliency(model, bright, 0, modifier="rectified") == 1).all()
+
+
+@pytest.mark.parametrize("modifier", [None, "guided"])
+def test_the_graph_of_the_model_does_not_grow(modifier):
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), kl.Conv2D(2, 3, activation="relu"), kl.Flatten(), kl.Dense(3, activation="softmax")]
+    )
+    saliency(model, IMAGES, 0, modifier=modifier)
+    nodes = [len(layer._outbound_nodes) for layer in model.layers]
+    for _ in range(3):
+        saliency(model, IMAGES, 0, modifier=modifier)
+    assert [len(layer._outbound_nodes) for layer in model.layers] == nodes
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -218,8 +240,8 @@ def test_grad_cam_finds_a_planted_pattern():
 
 
 def test_grad_cam_takes_the_last_layer_with_maps():
-    assert last_layer_with_maps(load_checkpoint("mnist_cnn")).name == "pool"
-    assert last_layer_with_maps(small_cnn("nested")).name == "conv2"
+    assert last_layer_with_maps(load_checkpoint("mnist_cnn")) == "pool"
+    assert last_layer_with_maps(small_cnn("nested")) == "body/conv2"
 
 
 def test_guided_grad_cam_is_the_product():
@@ -306,6 +328,7 @@ def test_overlap_counts_pixels():
     assert overlap(truth.astype(float), truth)[0] == 1
     assert overlap(maps, truth)[0] == pytest.approx(2 / 6)
     assert np.isnan(overlap(maps, ~np.ones_like(truth))[0])
+    assert np.isnan(overlap(np.zeros_like(maps), truth)[0])
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
