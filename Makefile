@@ -41,6 +41,8 @@ slides: book  ## make the slides of every chapter
 
 checkpoints: .venv/ready  ## train again the networks that ship (needs the full MNIST and CIFAR-10)
 	@$(BIN)/python -m interp_helpers.train mnist
+	@$(BIN)/python -m interp_helpers.train mnist_cutout
+	@$(BIN)/python -m interp_helpers.train mnist_gap
 	@$(BIN)/python -m interp_helpers.train cats_dogs
 
 results: .venv/ready  ## make the stored runs again (needs the full MNIST)

@@ -69,6 +69,7 @@ def mnist_gap_cnn(mnist_model, seed=0):
             layers.ReLU(name="relu1"),
             layers.Conv2D(32, 3, name="conv2"),
             layers.ReLU(name="relu2"),
+            layers.MaxPooling2D(2, name="pool"),
             layers.GlobalAveragePooling2D(name="average"),
             layers.Dense(10, name="logits"),
             layers.Softmax(name="probabilities"),
@@ -141,17 +142,17 @@ def scores(model):
     inputs = last._inbound_nodes[node].input_tensors
     if isinstance(last, keras.Model):
         inner = scores(last)
-        return model if inner is last else keras.Model(model.inputs, inner(inputs), name=f"{model.name}_scores")
+        return model if inner is last else _up_to(model, inner(inputs))
     activation = getattr(last, "activation", None)
     squashes = activation in (keras.activations.softmax, keras.activations.sigmoid)
     if activation is keras.activations.linear or isinstance(last, _POOLING):
         return model
     if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and squashes):
-        return keras.Model(model.inputs, inputs[0], name=f"{model.name}_scores")
+        return _up_to(model, inputs[0])
     if squashes and len(inputs) == 1:
         if model not in _LINEAR:  # made once for each model: calling a layer again leaves a node in its graph
             _LINEAR[model] = _WithoutActivation(last)(inputs[0])
-        return keras.Model(model.inputs, _LINEAR[model], name=f"{model.name}_scores")
+        return _up_to(model, _LINEAR[model])
     raise ValueError(
         f"model: {model.name!r} ends in {last.name!r} ({type(last).__name__}), from which no scores can be read; it "
         "must end in a softmax, a sigmoid, or a layer with linear activation"
@@ -260,6 +261,12 @@ def checkpoint_card(name):
         known = ", ".join(sorted(file.stem for file in CHECKPOINTS.glob("*.json")))
         raise ValueError(f"name: no trained network {name!r} ships with the package; there is {known}")
     return json.loads(path.read_text())
+
+
+def _up_to(model, output):
+    """Return the model from the same input to another output of its graph."""
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    return keras.Model(inputs, output, name=f"{model.name}_scores")
 
 
 _LINEAR = WeakKeyDictionary()

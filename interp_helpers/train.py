@@ -1,4 +1,7 @@
-"""Train the networks that ship with the package: ``python -m interp_helpers.train mnist`` (or ``cats_dogs``)."""
+"""Train the networks that ship with the package: ``python -m interp_helpers.train mnist``.
+
+Others: ``mnist_cutout`` (squares drawn on the digits), ``mnist_gap`` (global average pooling), ``cats_dogs``.
+"""
 
 import argparse
 import hashlib
@@ -16,6 +19,7 @@ import tensorflow as tf
 from interp_helpers import data, models
 
 EPOCHS, BATCH_SIZE = 1, 32  # as in the tutorial, section 3.1
+GAP_EPOCHS = 16
 CATS_DOGS_EPOCHS, CATS_DOGS_LEARNING_RATE = 30, 5e-4
 
 
@@ -50,6 +54,57 @@ def ship_mnist_cnn(folder, seed=0):
             "test_images": len(mnist.test),
         },
         accuracy={**accuracy, "embedded_digits": n_correct(shipped, digits) / len(digits)},
+    )
+
+
+def ship_mnist_cutout(folder, seed=0):
+    """Train the MNIST network on digits with random squares, save it with its card, and return the card."""
+    mnist = full_mnist()
+    model = fit_mnist_cnn(with_squares(mnist.train, seed), seed=seed, verbose=_VERBOSE)
+    shipped, accuracy = _save_and_test(model, Path(folder) / "mnist_cnn_cutout.keras", mnist.test)
+    squared = n_correct(shipped, with_squares(mnist.test, seed)) / len(mnist.test)
+    return _write_card(
+        Path(folder) / "mnist_cnn_cutout.json",
+        made_by=f"python -m interp_helpers.train mnist_cutout --seed {seed}",
+        seed=seed,
+        training={
+            "epochs": EPOCHS,
+            "batch_size": BATCH_SIZE,
+            "optimizer": "adam",
+            "augmentation": "on half of the images a square of 3 to 9 pixels, at random, of a random grey",
+        },
+        parameters=shipped.count_params(),
+        data={
+            "training_images": len(mnist.train),
+            "training_set": "MNIST training images, without the 5,000 embedded digits (matched by content)",
+            "test_images": len(mnist.test),
+        },
+        accuracy={**accuracy, "test_with_squares": squared},
+    )
+
+
+def ship_mnist_gap(folder, seed=0):
+    """Train the localizer of chapter 6 from the shipped MNIST network, save it with its card, and return the card."""
+    mnist = full_mnist()
+    model, before = fit_mnist_gap(mnist.train, seed=seed, verbose=_VERBOSE, test=mnist.test)
+    shipped, accuracy = _save_and_test(model, Path(folder) / "mnist_gap.keras", mnist.test)
+    return _write_card(
+        Path(folder) / "mnist_gap.json",
+        made_by=f"python -m interp_helpers.train mnist_gap --seed {seed}",
+        seed=seed,
+        training={
+            "epochs": f"2 of the last layer alone, then {GAP_EPOCHS} of all layers",
+            "batch_size": 128,
+            "optimizer": "adam, learning rate 0.01, then falling from 0.003 to 0 as a cosine",
+            "begins_with": "the convolutions of mnist_cnn",
+        },
+        parameters=shipped.count_params(),
+        data={
+            "training_images": len(mnist.train),
+            "training_set": "MNIST training images, without the 5,000 embedded digits (matched by content)",
+            "test_images": len(mnist.test),
+        },
+        accuracy={**accuracy, "test_with_only_the_last_layer_trained": before},
     )
 
 
@@ -162,6 +217,64 @@ def fit_mnist_cnn(train, seed=0, verbose=0):
     return model
 
 
+def with_squares(digits, seed=0):
+    """Draw a square of 3 to 9 pixels, at a random place and of a random grey, on a random half of the images.
+
+    Parameters
+    ----------
+    digits : LabelledImages
+        images (N, height, width, 1).
+    seed : int
+
+    Returns
+    -------
+    LabelledImages
+    """
+    rng = np.random.default_rng(seed)
+    n, height, width, _ = digits.images.shape
+    side = rng.integers(3, 10, n)
+    top, left = (np.floor(rng.random(n) * (length - side + 1)).astype(int) for length in (height, width))
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    inside = (rows >= top[:, None, None]) & (rows < (top + side)[:, None, None])
+    inside = inside & (columns >= left[:, None, None]) & (columns < (left + side)[:, None, None])
+    inside &= (rng.random(n) < 0.5)[:, None, None]
+    grey = rng.random(n, np.float32)[:, None, None, None]
+    return data.LabelledImages(np.where(inside[..., None], grey, digits.images), digits.labels, digits.source)
+
+
+def fit_mnist_gap(train, seed=0, verbose=0, test=None):
+    """Replace flatten by global average pooling in the shipped network, train the last layer, then all layers.
+
+    Parameters
+    ----------
+    train : LabelledImages
+        images (N, 28, 28, 1).
+    seed, verbose : int
+    test : LabelledImages, optional
+
+    Returns
+    -------
+    model : keras.Model
+    before : float or None
+        Accuracy on `test` when only the last layer was trained.
+    """
+    tf.config.experimental.enable_op_determinism()
+    model = models.mnist_gap_cnn(models.load_checkpoint("mnist_cnn"), seed)
+    options = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+    convolutions = [model.get_layer(name) for name in ("conv1", "conv2")]
+    for layer in convolutions:
+        layer.trainable = False
+    model.compile(optimizer=keras.optimizers.Adam(0.01), **options)
+    model.fit(train.images, train.labels, batch_size=128, epochs=2, verbose=verbose)
+    before = n_correct(model, test) / len(test) if test else None
+    for layer in convolutions:
+        layer.trainable = True
+    falling = keras.optimizers.schedules.CosineDecay(0.003, GAP_EPOCHS * -(-len(train) // 128))
+    model.compile(optimizer=keras.optimizers.Adam(falling), **options)
+    model.fit(train.images, train.labels, batch_size=128, epochs=GAP_EPOCHS, verbose=verbose)
+    return model, before
+
+
 def n_correct(model, images):
     """Count the images whose most probable class is their label; one output is the probability of class 1."""
     probabilities = model.predict(images.images, batch_size=100, verbose=0)
@@ -239,7 +352,12 @@ def versions():
 
 
 _VERBOSE = 1 if sys.stdout.isatty() else 2  # a progress bar belongs on a terminal, not in a log
-SHIP = {"mnist": ship_mnist_cnn, "cats_dogs": ship_cats_dogs}
+SHIP = {
+    "mnist": ship_mnist_cnn,
+    "mnist_cutout": ship_mnist_cutout,
+    "mnist_gap": ship_mnist_gap,
+    "cats_dogs": ship_cats_dogs,
+}
 
 if __name__ == "__main__":
     main()

@@ -5,15 +5,19 @@ import tensorflow as tf
 from keras import layers as kl
 
 from interp_helpers import attribution
+from interp_helpers.attribution import METHODS as METHODS_BY_NAME
 from interp_helpers.attribution import (
     cascade,
+    deletion_insertion,
     edges,
+    explain,
     grad_cam,
     guided_grad_cam,
     integrated_gradients,
     last_layer_with_maps,
     magnitude,
     map_gradients,
+    occlusion_map,
     overlap,
     random_map,
     randomized,
@@ -409,3 +413,110 @@ def test_breaking_guided_backpropagation_is_noticed(monkeypatch):
     monkeypatch.setattr(attribution, "_changed", lambda relu, modifier: tf.nn.relu)
     with pytest.raises(AssertionError):
         test_modifiers_by_hand("guided")
+
+
+# --- occlusion, one call for every map, deletion and insertion -------------------------------------------------------
+
+
+def patch_detector(side=2, at=(3, 1), size=9):
+    """A network whose one score is the sum of the pixels of a square, its other score nothing."""
+    weights = np.zeros((size, size, 2), "float32")
+    weights[at[0] : at[0] + side, at[1] : at[1] + side, 0] = 1
+    model = keras.Sequential([keras.Input((size, size, 1)), kl.Flatten(), kl.Dense(2), kl.Softmax()])
+    model.set_weights([weights.reshape(-1, 2), np.zeros(2)])
+    return model
+
+
+def test_occlusion_finds_the_square_that_alone_drives_the_network():
+    image = np.ones((1, 9, 9, 1), "float32")
+    drop = occlusion_map(patch_detector(), image, 0, patch=1)[0]
+    expected = np.zeros((9, 9))
+    expected[3:5, 1:3] = 1
+    np.testing.assert_allclose(drop, expected, atol=1e-6)
+    assert not occlusion_map(patch_detector(), image, 1, patch=3).any()
+
+
+def test_occlusion_by_hand():
+    """Every place by a call of its own."""
+    model, patch = small_cnn(), 3
+    found = occlusion_map(model, IMAGES[:1], 2, patch=patch, fill=0.3, batch_size=7)[0]
+    to_scores = scores(model)
+    whole = to_scores.predict(IMAGES[:1], verbose=0)[0, 2]
+    for row, column in [(0, 0), (2, 4), (5, 5)]:
+        covered = IMAGES[:1].copy()
+        covered[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = 0.3
+        assert found[row, column] == pytest.approx(whole - to_scores.predict(covered, verbose=0)[0, 2], abs=1e-5)
+
+
+def test_occlusion_with_strides_repeats_its_places():
+    model = small_cnn()
+    fine, coarse = occlusion_map(model, IMAGES, 0, patch=3), occlusion_map(model, IMAGES, 0, patch=3, stride=3)
+    assert coarse.shape == (3, 6, 6)
+    np.testing.assert_allclose(coarse[:, 1::3, 1::3], fine[:, 1::3, 1::3], atol=1e-6)
+    assert np.array_equal(coarse[:, 0], coarse[:, 2])
+    assert occlusion_map(model, IMAGES, 0, patch=3, stride=4).shape == (3, 6, 6)
+
+
+def test_fills():
+    flat = np.full((1, 9, 9, 1), 0.4, "float32")
+    model = patch_detector()
+    for fill in (0.4, "local", "blur", flat, flat[0]):
+        np.testing.assert_allclose(occlusion_map(model, flat, 0, patch=3, fill=fill), 0, atol=1e-5)
+    assert occlusion_map(model, flat, 0, patch=3, fill=1.0).min() < -1
+
+
+def test_occlusion_of_probabilities_and_of_inner_channels():
+    model = small_cnn()
+    left = occlusion_map(model, IMAGES, [0, 1, 2], patch=3, output="probability")
+    assert ((left >= 0) & (left <= 1)).all()
+    inner = occlusion_map(model, IMAGES, 1, patch=6, layer="conv1", pool="mean")
+    assert inner.shape == (3, 6, 6)
+
+
+def test_explain_has_one_shape_for_every_method():
+    images = np.random.default_rng(0).random((2, 6, 6, 3)).astype("float32")
+    model = small_cnn(channels=3)
+    for method in METHODS_BY_NAME:
+        found = explain(model, images, [0, 1], method)
+        assert found.shape == (2, 6, 6), method
+        assert found.dtype == np.float32, method
+    np.testing.assert_array_equal(explain(model, images, 1, "saliency"), magnitude(saliency(model, images, 1)))
+    fine = explain(model, images, 1, "occlusion", patch=2)
+    np.testing.assert_array_equal(fine, occlusion_map(model, images, 1, patch=2))
+
+
+def test_deletion_and_insertion_of_a_known_order():
+    """The map that names the pixels of the square: the probability falls at once, and comes back at once."""
+    image = np.ones((1, 9, 9, 1), "float32")
+    model, right = patch_detector(), np.zeros((1, 9, 9))
+    right[0, 3:5, 1:3] = 1
+    deletion, insertion = deletion_insertion(model, image, 0, right, n_steps=81)
+    np.testing.assert_allclose(deletion[0, 4:], 0.5, atol=1e-6)
+    np.testing.assert_allclose(insertion[0, 4:], 1 / (1 + np.exp(-4)), atol=1e-6)
+    wrong_deletion, wrong_insertion = deletion_insertion(model, image, 0, -right, n_steps=81)
+    assert wrong_deletion.mean() > deletion.mean()
+    assert wrong_insertion.mean() < insertion.mean()
+    assert deletion.shape == (1, 82)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: occlusion_map(m, IMAGES, 0, patch=0), "patch=0"),
+        (lambda m: occlusion_map(m, IMAGES, 0, patch=7), "patch=7"),
+        (lambda m: occlusion_map(m, IMAGES, 0, stride=0), "stride=0"),
+        (lambda m: occlusion_map(m, IMAGES, 0, fill="white"), "fill: got 'white'"),
+        (lambda m: occlusion_map(m, IMAGES, 0, fill=np.nan), "fill: there are values"),
+        (lambda m: occlusion_map(m, IMAGES, 0, fill=np.ones((5, 5, 1))), "fill: got shape"),
+        (lambda m: occlusion_map(m, IMAGES, 0, output="logit"), "output: got 'logit'"),
+        (lambda m: occlusion_map(m, IMAGES, 0, output="probability", layer="conv1"), "output: got"),
+        (lambda m: occlusion_map(m, IMAGES, 9), "target: got 9"),
+        (lambda m: explain(m, IMAGES, 0, "lime"), "method: got 'lime'; give one of saliency"),
+        (lambda m: explain(m, IMAGES[0], 0, "edges"), "images: got shape"),
+        (lambda m: deletion_insertion(m, IMAGES, 0, np.zeros((3, 5, 6))), "maps: got shape"),
+        (lambda m: deletion_insertion(m, IMAGES, 0, np.zeros((3, 6, 6)), n_steps=0), "n_steps: got 0"),
+    ],
+)
+def test_bad_requests_for_occlusion_and_its_like_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(small_cnn())
