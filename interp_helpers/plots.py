@@ -264,6 +264,42 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
     return figure
 
 
+def patches(seen, slopes, n_columns=4):
+    """Draw, for each channel, what it saw and the saliency of its response, as blocks of three by three tiles.
+
+    The layout is that of the figures of Zeiler and Fergus (2014).
+
+    Parameters
+    ----------
+    seen : ndarray, shape (channels, 9, height, width)
+        Grey patches in [0, 1].
+    slopes : ndarray of the same shape
+        Signed; each channel has a scale of its own, centred at 0.
+    n_columns : int
+        Channels in a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are not nine patches for each channel.
+    """
+    if np.shape(seen) != np.shape(slopes) or np.ndim(seen) != 4 or np.shape(seen)[1] != 9:
+        raise ValueError(
+            f"slopes: got shape {np.shape(slopes)} beside {np.shape(seen)}; give (channels, 9, h, w) twice"
+        )
+    figure, axes = _panels(len(seen), n_columns, WIDTH, 1.2)
+    for c, (axis, grey, signed) in enumerate(zip(axes.flat, seen, slopes, strict=False)):
+        bound = np.abs(signed).max() or 1
+        coloured = _block(mpl.colormaps["RdBu_r"](signed / bound / 2 + 0.5)[..., :3])
+        axis.imshow(np.hstack([_block(mpl.colormaps["gray"](grey)[..., :3]), coloured]))
+        axis.set_title(str(c), fontsize=11, pad=2)
+    return figure
+
+
 def opened_network(model, image, layers=("conv1", "conv2")):
     """Draw an image, what every channel of some layers makes of it after the ReLU, and the class scores.
 
@@ -308,6 +344,13 @@ def opened_network(model, image, layers=("conv1", "conv2")):
         axis.set_title(f"{name}, after the ReLU: {stack.shape[-1]} channels")
         axis.axis("off")
     return figure
+
+
+def _block(tiles):
+    """Lay nine coloured tiles out as three by three, with white gaps."""
+    framed = np.pad(tiles, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1)
+    rows = [np.hstack(framed[i : i + 3]) for i in (0, 3, 6)]
+    return np.pad(np.vstack(rows), ((0, 0), (0, 2), (0, 0)), constant_values=1)
 
 
 def _panels(n, n_columns, width, row_height):

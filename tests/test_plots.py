@@ -75,6 +75,17 @@ def test_map_table_scales_each_column_by_its_kind():
     assert [axis.get_title() for axis in figure.axes[:3]] == ["image", "each", "all"]
 
 
+def test_patches_draws_a_pair_of_blocks_for_each_channel():
+    seen = np.zeros((5, 9, 3, 4))
+    seen[1, 0, 0, 0] = 1
+    figure = plots.patches(seen, -seen)
+    picture = figure.axes[1].images[0].get_array()
+    assert picture.shape == (12, 2 * 17, 3)
+    assert (picture[0, 0] == 1).all()  # the white pixel of the first patch
+    assert picture[0, 17, 2] > picture[0, 17, 0]  # blue: a negative slope
+    assert [axis.get_title() for axis in figure.axes[:5]] == list("01234")
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -83,6 +94,8 @@ def test_map_table_scales_each_column_by_its_kind():
         (lambda: plots.image_grid(np.zeros((2, 28, 28, 3))), "images: got shape"),
         (lambda: plots.image_grid(np.zeros((2, 28, 28)), titles=["one"]), "titles: got 1 for 2"),
         (lambda: plots.confusion_heatmap(np.zeros((2, 3))), "matrix: got shape"),
+        (lambda: plots.patches(np.zeros((2, 9, 3, 3)), np.zeros((2, 8, 3, 3))), "slopes: got shape"),
+        (lambda: plots.map_table({"a": np.zeros((2, 3, 3)), "b": np.zeros((1, 3, 3))}), "columns: got"),
         (lambda: plots.architecture(keras.Sequential([keras.layers.Dense(2)])), "model: give a built network"),
         (lambda: plots.architecture(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])), "model: give"),
         (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28))), "image: got shape"),
