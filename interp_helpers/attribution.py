@@ -172,6 +172,48 @@ def map_gradients(model, images, target, maps, layer=None, modifier=None, batch_
     return tuple(np.concatenate(parts) for parts in zip(*values_and_gradients, strict=True))
 
 
+def class_activation_map(model, images, target, upsample=True, batch_size=100):
+    """Weight the maps before global average pooling by the weights of the last layer (CAM; Zhou et al. 2016).
+
+    Parameters
+    ----------
+    model : keras.Model
+        That ends in maps, ``GlobalAveragePooling2D``, one dense layer (and softmax or sigmoid).
+    images, target, upsample, batch_size
+        As in `grad_cam`; `target` is a class, or one for each image.
+
+    Returns
+    -------
+    ndarray, shape (N, height, width), float32
+        Signed. Its mean over the map (``upsample=False``), plus the bias, is the score.
+
+    Raises
+    ------
+    ValueError
+        As in `grad_cam`; if the model does not end so.
+
+    Notes
+    -----
+    Grad-CAM of the same maps is max(0, CAM) divided by the number of places: the gradient of the score with respect
+    to every place of map k is w_k / Z.
+    """
+    layers = all_layers(model)
+    pools = [name for name, layer in layers.items() if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
+    after = list(layers.values())[list(layers).index(pools[-1]) + 1 :] if pools else []
+    dense = [layer for layer in after if layer.weights]
+    if len(dense) != 1 or not isinstance(dense[0], keras.layers.Dense):
+        raise ValueError(
+            f"model: {model.name!r} does not end in global average pooling and one dense layer; CAM needs that "
+            "(grad_cam does not)"
+        )
+    made_by = layers[pools[-1]].input._keras_history[0]
+    maps_layer = next(name for name, layer in layers.items() if layer is made_by)
+    maps, _ = map_gradients(model, images, target, maps_layer, batch_size=batch_size)
+    weights = keras.ops.convert_to_numpy(dense[0].kernel)[:, np.broadcast_to(target, len(images))]
+    cams = np.einsum("nhwk,kn->nhw", maps, weights)
+    return _array(tf.image.resize(cams[..., None], np.shape(images)[1:3]))[..., 0] if upsample else cams
+
+
 def guided_grad_cam(model, images, target, layer=None, batch_size=100):
     """Multiply guided backpropagation by Grad-CAM, pixel by pixel (Selvaraju et al. 2017, section 3.2).
 

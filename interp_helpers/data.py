@@ -156,6 +156,56 @@ def load_cifar10():
     return Split(train, test, source)
 
 
+def cluttered(digits, n, size=84, n_pieces=8, seed=0):
+    """Place one digit at random on a larger black canvas, among pieces of other digits.
+
+    Parameters
+    ----------
+    digits : LabelledImages
+        images (N, height, width, 1).
+    n : int
+        Canvases.
+    size : int
+        Side of the canvas in pixels.
+    n_pieces : int
+        Squares of 8 pixels cut from other digits; none overlaps the digit's square.
+    seed : int
+
+    Returns
+    -------
+    canvases : LabelledImages
+        images (n, size, size, 1) with the label of the digit.
+    boxes : ndarray of int, shape (n, 4)
+        Top, left, bottom, right of the digit's ink; bottom and right are the first rows and columns outside.
+
+    Raises
+    ------
+    ValueError
+        If the digits do not fit on the canvas.
+    """
+    height, width = digits.images.shape[1:3]
+    if max(height, width) + 16 > size or n < 1:
+        raise ValueError(f"size={size}, n={n}: give a canvas of at least {max(height, width) + 16}, and n > 0")
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, len(digits), n)
+    images, boxes = np.zeros((n, size, size, 1), np.float32), []
+    for canvas, digit in zip(images, digits.images[chosen], strict=True):
+        top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+        placed = 0
+        while placed < n_pieces:
+            r, c = rng.integers(0, size - 8, 2)
+            if top - 8 < r < top + height and left - 8 < c < left + width:
+                continue
+            source = digits.images[rng.integers(0, len(digits))]
+            i, j = rng.integers(4, height - 12), rng.integers(4, width - 12)
+            canvas[r : r + 8, c : c + 8] = np.maximum(canvas[r : r + 8, c : c + 8], source[i : i + 8, j : j + 8])
+            placed += 1
+        canvas[top : top + height, left : left + width] = digit
+        rows, columns = np.nonzero(digit[..., 0] > 0.1)
+        boxes.append((top + rows.min(), left + columns.min(), top + rows.max() + 1, left + columns.max() + 1))
+    return LabelledImages(images, digits.labels[chosen], f"{digits.source}, on canvases"), np.array(boxes)
+
+
 def leave_out(data, others):
     """Return `data` without the images that also occur in `others`, compared pixel by pixel.
 

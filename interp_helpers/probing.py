@@ -69,7 +69,7 @@ def receptive_field(model, layer, input_shape=None):
     found = named_layer(model, layer)
     if len(found.output.shape) != 4:
         raise ValueError(f"layer: {layer!r} puts out shape {tuple(found.output.shape)}; give a layer with maps")
-    chain = _chain(found)
+    chain = chain_of_layers(found)
     extent = list(input_shape or model.input_shape[1:3])
     size, stride, offset = [1, 1], [1, 1], [0, 0]
     for step in chain:
@@ -245,8 +245,14 @@ def orientation_energy(images):
     )
 
 
-def _chain(layer):
-    """Return the layers from the input to `layer`, in order."""
+def chain_of_layers(layer):
+    """Return the layers from the input to `layer`, in order; refuse branches.
+
+    Raises
+    ------
+    ValueError
+        If branches meet on the way.
+    """
     chain, tensor = [], layer.output
     while True:
         operation, node, _ = tensor._keras_history

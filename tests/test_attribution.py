@@ -8,6 +8,7 @@ from interp_helpers import attribution
 from interp_helpers.attribution import METHODS as METHODS_BY_NAME
 from interp_helpers.attribution import (
     cascade,
+    class_activation_map,
     deletion_insertion,
     edges,
     explain,
@@ -253,6 +254,23 @@ def test_guided_grad_cam_is_the_product():
     assert (grad_cam(model, IMAGES, 1) > 0).any(axis=(1, 2)).all()
     product = saliency(model, IMAGES, 1, modifier="guided") * grad_cam(model, IMAGES, 1)[..., None]
     np.testing.assert_allclose(guided_grad_cam(model, IMAGES, 1), product)
+
+
+def test_cam_equals_grad_cam_up_to_the_number_of_places():
+    model = load_checkpoint("mnist_gap")
+    images = np.random.default_rng(0).random((3, 40, 30, 1)).astype("float32")
+    cam = class_activation_map(model, images, [0, 4, 9], upsample=False)
+    grad = grad_cam(model, images, [0, 4, 9], "pool", upsample=False)
+    np.testing.assert_allclose(grad, np.maximum(cam, 0) / cam[0].size, rtol=1e-5, atol=1e-5 * grad.max())
+    bias = model.get_layer("logits").get_weights()[1]
+    values = scores(model).predict(images, verbose=0)[range(3), [0, 4, 9]]
+    np.testing.assert_allclose(cam.mean(axis=(1, 2)) + bias[[0, 4, 9]], values, rtol=1e-4)
+    assert class_activation_map(model, images, 1).shape == (3, 40, 30)
+
+
+def test_cam_needs_global_average_pooling():
+    with pytest.raises(ValueError, match="CAM needs that"):
+        class_activation_map(small_cnn(), IMAGES, 0)
 
 
 # --- averages of gradients -------------------------------------------------------------------------------------------

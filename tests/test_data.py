@@ -351,3 +351,17 @@ def test_damaged_cifar10_archive_is_refused(cifar10_archive):
 def test_cifar10_offline(no_mnist):
     with pytest.raises(ValueError, match="CIFAR-10 could not be downloaded: go online, or set INTERP_DATA_DIR"):
         data.load_cifar10()
+
+
+def test_cluttered_canvases_hold_the_digit_in_its_box():
+    digits = data.load_digits().subset(slice(None, None, 50))
+    canvases, boxes = data.cluttered(digits, 12, seed=3)
+    assert canvases.images.shape == (12, 84, 84, 1)
+    by_ink = {tuple(image[image > 0.1]): label for image, label in zip(digits.images, digits.labels, strict=True)}
+    for image, label, (top, left, bottom, right) in zip(canvases.images, canvases.labels, boxes, strict=True):
+        inside = image[top:bottom, left:right]
+        assert by_ink[tuple(inside[inside > 0.1])] == label
+    again, _ = data.cluttered(digits, 12, seed=3)
+    assert np.array_equal(again.images, canvases.images)
+    with pytest.raises(ValueError, match="give a canvas"):
+        data.cluttered(digits, 1, size=40)
