@@ -197,10 +197,13 @@ def class_activation_map(model, images, target, upsample=True, batch_size=100):
     Grad-CAM of the same maps is max(0, CAM) divided by the number of places: the gradient of the score with respect
     to every place of map k is w_k / Z.
     """
+    if callable(target):
+        raise ValueError("target: CAM takes a class, or one for each image, not a function")
     layers = all_layers(model)
     pools = [name for name, layer in layers.items() if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
     after = list(layers.values())[list(layers).index(pools[-1]) + 1 :] if pools else []
-    dense = [layer for layer in after if layer.weights]
+    ends = keras.layers.Softmax | keras.layers.Activation
+    dense = [layer for layer in after if not isinstance(layer, keras.layers.Dropout | ends)]
     if len(dense) != 1 or not isinstance(dense[0], keras.layers.Dense):
         raise ValueError(
             f"model: {model.name!r} does not end in global average pooling and one dense layer; CAM needs that "
@@ -323,7 +326,8 @@ def occlusion_map(
     Returns
     -------
     ndarray, shape (N, height, width), float32
-        The value at a pixel is that for the square around it.
+        The value at a pixel is that for the square around it, or with a stride for the square at the nearest place;
+        places begin at ``stride // 2``.
 
     Raises
     ------
@@ -333,12 +337,14 @@ def occlusion_map(
     check_images(model, images)
     check_request(model, target, layer, None, pool, len(images))
     height, width = np.shape(images)[1:3]
-    if not 0 < patch <= max(height, width) or not 0 < stride <= min(height, width):
+    whole = all(isinstance(number, int | np.integer) for number in (patch, stride))
+    if not whole or not 0 < patch <= max(height, width) or not 0 < stride <= min(height, width):
         raise ValueError(f"patch={patch}, stride={stride}: give whole numbers from 1, not larger than the images")
     if output not in ("score_drop", "probability") or (output == "probability" and (layer or callable(target))):
         raise ValueError(f"output: got {output!r}; give 'score_drop', or 'probability' (of a class, without layer)")
     forward = forward_function(model, layer)
     if output == "probability":
+        _check_probabilities(model, images[:1])
         forward = lambda pixels: model(pixels, training=False)  # noqa: E731
     images = np.asarray(images, np.float32)
     filling = _filling(fill, images, patch)
@@ -361,7 +367,7 @@ def occlusion_map(
 
 
 def explain(model, images, target, method="saliency", **options):
-    """Draw the map of any method: one call, one shape, larger where more speaks for the target.
+    """Draw the map of any method: one call, one shape, larger where the target depends more on the picture.
 
     Parameters
     ----------
@@ -420,19 +426,27 @@ def deletion_insertion(model, images, target, maps, n_steps=28, blank=0.0, batch
     n, height, width = np.shape(images)[:3]
     if np.shape(maps) != (n, height, width):
         raise ValueError(f"maps: got shape {np.shape(maps)}; give {(n, height, width)}")
+    if not np.isfinite(maps).all():
+        raise ValueError("maps: there are values that are NaN or infinite")
+    _check_probabilities(model, images[:1])
     if not 0 < n_steps <= height * width:
         raise ValueError(f"n_steps: got {n_steps}; give 1 to {height * width}")
     order = np.argsort(-np.reshape(maps, (n, -1)), axis=1, kind="stable")
     rank = np.argsort(order, axis=1).reshape(n, height, width, 1)
     targets = np.broadcast_to(target, n)
-    curves = ([], [])
-    for step in range(n_steps + 1):
-        first = rank < step * height * width / n_steps
-        for curve, kept in zip(curves, (~first, first), strict=True):
-            changed = np.where(kept, images, np.float32(blank))
-            left = model.predict(changed, batch_size=batch_size, verbose=0)
-            curve.append(left[np.arange(n), targets])
-    return tuple(np.stack(curve, axis=1) for curve in curves)
+    steps = (np.arange(n_steps + 1) * height * width / n_steps)[:, None, None, None]
+    probabilities = []
+    for image, place, of_image in zip(np.asarray(images, np.float32), rank, targets, strict=True):
+        first = place < steps
+        changed = np.concatenate(
+            [np.where(~first, image, np.float32(blank)), np.where(first, image, np.float32(blank))]
+        )
+        left = [
+            _array(model(tf.constant(changed[part]), training=False)) for part in _batches(len(changed), batch_size)
+        ]
+        probabilities.append(np.concatenate(left)[:, of_image].reshape(2, n_steps + 1))
+    deletion, insertion = np.stack(probabilities, axis=1)
+    return deletion, insertion
 
 
 def edges(images):
@@ -700,6 +714,13 @@ def _changed(relu, modifier):
         return active, backward
 
     return changed
+
+
+def _check_probabilities(model, image):
+    """Refuse a model that puts out scores where probabilities are needed."""
+    values = _array(model(tf.constant(image, tf.float32), training=False))
+    if values.min() < 0 or values.max() > 1 or scores(model) is model:
+        raise ValueError(f"model: {model.name!r} puts out scores; give a model that puts out probabilities")
 
 
 def _squares(height, width, rows, columns, patch):

@@ -184,8 +184,11 @@ def cluttered(digits, n, size=84, n_pieces=8, seed=0):
         If the digits do not fit on the canvas.
     """
     height, width = digits.images.shape[1:3]
-    if max(height, width) + 16 > size or n < 1:
-        raise ValueError(f"size={size}, n={n}: give a canvas of at least {max(height, width) + 16}, and n > 0")
+    if min(height, width) < 20 or max(height, width) + 16 > size or n < 1 or n_pieces < 0:
+        raise ValueError(
+            f"size={size}, n={n}, n_pieces={n_pieces}: give digits of at least 20 pixels, a canvas of at least "
+            f"{max(height, width) + 16}, n > 0, and no negative number of pieces"
+        )
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, len(digits), n)
     images, boxes = np.zeros((n, size, size, 1), np.float32), []

@@ -139,7 +139,7 @@ def deconvnet(model, images, layer, channel, keep="max"):
     n_channels = found.output.shape[-1]
     if len(found.output.shape) != 4:
         raise ValueError(f"layer: {layer!r} puts out shape {tuple(found.output.shape)}; give a layer with maps")
-    if not 0 <= channel < n_channels:
+    if isinstance(channel, bool) or not isinstance(channel, int | np.integer) or not 0 <= channel < n_channels:
         raise ValueError(f"channel: got {channel}; {layer!r} has {n_channels}, counted from 0")
     if keep not in ("max", "all"):
         raise ValueError(f"keep: got {keep!r}; give 'max' or 'all'")
@@ -175,7 +175,7 @@ def _back(layer, signal, put_in):
         return tf.nn.conv2d_transpose(
             signal, layer.kernel, put_in.shape, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
         )
-    if isinstance(layer, keras.layers.ReLU | keras.layers.Activation):
+    if isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu:
         return tf.nn.relu(signal)
     return signal
 

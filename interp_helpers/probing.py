@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import pandas as pd
+from scipy.ndimage import distance_transform_edt
 
 from interp_helpers.layers import activations
 from interp_helpers.models import named_layer
@@ -35,7 +36,7 @@ class ReceptiveField:
             start = self.offset[axis] + cell * self.stride[axis]
             stop = start + self.size[axis]
             limit = shape[axis] if shape is not None else stop
-            slices.append(slice(max(start, 0), min(stop, limit)))
+            slices.append(slice(max(start, 0), max(min(stop, limit), 0)))
         return tuple(slices)
 
 
@@ -142,7 +143,7 @@ def maximally_activating(model, images, layer, channel, k=9, pool="max"):
     channels = np.atleast_1d(channel)
     if channels.dtype.kind not in "iu" or channels.min() < 0 or channels.max() >= n_channels:
         raise ValueError(f"channel: got {channel}; {layer!r} has {n_channels}, counted from 0")
-    if not 0 < 2 * k <= len(images):
+    if not isinstance(k, int | np.integer) or not 0 < 2 * k <= len(images):
         raise ValueError(f"k: got {k}; give 1 to {len(images) // 2} for {len(images)} images")
     values = pooled(model, images, layer, pool)
     order = np.argsort(-values, axis=0, kind="stable")
@@ -182,9 +183,10 @@ def ink_shape(images, threshold=0.5):
     Returns
     -------
     pandas.DataFrame
-        One row for each image: ink (mean pixel); width (stroke width in pixels: twice the area of the ink over its
-        perimeter); slant (degrees from upright, positive to the right: from the second moments of the ink,
-        atan(-mu_xy / mu_yy) with rows counted downwards); height and breadth (extent of the ink in pixels).
+        One row for each image: ink (mean pixel); width (stroke width in pixels: four times the mean distance of ink
+        from its border, as for a long bar); slant (degrees from upright, positive to the right: from the second
+        moments of the ink, atan(-mu_xy / mu_yy) with rows counted downwards); height and breadth (extent of the ink
+        in pixels).
 
     Raises
     ------
@@ -199,7 +201,8 @@ def ink_shape(images, threshold=0.5):
         blank = np.flatnonzero(~ink.any(axis=(1, 2)))[:5]
         raise ValueError(f"images: there is no pixel above {threshold} in image {', '.join(map(str, blank))}")
     framed = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
-    perimeter = sum((framed != np.roll(framed, 1, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2))
+    # to the border, which is half a pixel nearer than the centre of the first black pixel
+    depth = [distance_transform_edt(mask)[mask].mean() - 0.5 for mask in framed]
     rows, columns = np.mgrid[: grey.shape[1], : grey.shape[2]]
     mass = grey.sum(axis=(1, 2))
     mean = [(grey * place).sum(axis=(1, 2)) / mass for place in (rows, columns)]
@@ -209,7 +212,7 @@ def ink_shape(images, threshold=0.5):
     return pd.DataFrame(
         {
             "ink": grey.mean(axis=(1, 2)),
-            "width": 2 * ink.sum(axis=(1, 2)) / perimeter,
+            "width": 4 * np.array(depth),
             "slant": np.degrees(np.arctan2(-mu_xy, mu_yy)),
             "height": extent[0],
             "breadth": extent[1],
@@ -227,9 +230,17 @@ def orientation_energy(images):
     Returns
     -------
     pandas.DataFrame
-        One row for each image: edges (mean squared gradient), and its parts along four directions of *stroke*:
-        horizontal, rising, vertical, falling (the mean squared derivative across the stroke).
+        One row for each image: edges (mean squared gradient), and the mean squared derivative across four directions
+        of *stroke*: horizontal, rising, vertical, falling. Horizontal and vertical add up to edges, and so do rising
+        and falling.
+
+    Raises
+    ------
+    ValueError
+        For another shape.
     """
+    if np.ndim(images) != 4 or np.shape(images)[3] != 1:
+        raise ValueError(f"images: got shape {np.shape(images)}; give (N, height, width, 1)")
     grey = np.asarray(images, np.float64)[..., 0]
     down = (grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]) / 2
     right = (grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]) / 2

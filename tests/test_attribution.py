@@ -271,6 +271,11 @@ def test_cam_equals_grad_cam_up_to_the_number_of_places():
 def test_cam_needs_global_average_pooling():
     with pytest.raises(ValueError, match="CAM needs that"):
         class_activation_map(small_cnn(), IMAGES, 0)
+    layers = [kl.Conv2D(2, 3), kl.GlobalAveragePooling2D(), kl.Rescaling(10), kl.Dense(3)]
+    with pytest.raises(ValueError, match="CAM needs that"):
+        class_activation_map(keras.Sequential([keras.Input((6, 6, 1)), *layers]), IMAGES, 0)
+    with pytest.raises(ValueError, match="not a function"):
+        class_activation_map(load_checkpoint("mnist_gap"), IMAGES, lambda outputs: outputs[:, 0])
 
 
 # --- averages of gradients -------------------------------------------------------------------------------------------
@@ -523,6 +528,10 @@ def test_deletion_and_insertion_of_a_known_order():
         (lambda m: occlusion_map(m, IMAGES, 0, patch=0), "patch=0"),
         (lambda m: occlusion_map(m, IMAGES, 0, patch=7), "patch=7"),
         (lambda m: occlusion_map(m, IMAGES, 0, stride=0), "stride=0"),
+        (lambda m: occlusion_map(m, IMAGES, 0, patch=2.5), "patch=2.5"),
+        (lambda m: occlusion_map(scores(m), IMAGES, 0, output="probability"), "puts out scores"),
+        (lambda m: deletion_insertion(scores(m), IMAGES, 0, np.zeros((3, 6, 6))), "puts out scores"),
+        (lambda m: deletion_insertion(m, IMAGES, 0, np.full((3, 6, 6), np.nan)), "maps: there are values"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill="white"), "fill: got 'white'"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill=np.nan), "fill: there are values"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill=np.ones((5, 5, 1))), "fill: got shape"),

@@ -363,5 +363,5 @@ def test_cluttered_canvases_hold_the_digit_in_its_box():
         assert by_ink[tuple(inside[inside > 0.1])] == label
     again, _ = data.cluttered(digits, 12, seed=3)
     assert np.array_equal(again.images, canvases.images)
-    with pytest.raises(ValueError, match="give a canvas"):
+    with pytest.raises(ValueError, match="a canvas of at least"):
         data.cluttered(digits, 1, size=40)

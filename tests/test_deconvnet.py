@@ -118,6 +118,15 @@ def test_identity_filters_bring_the_brightest_pixel_back():
     np.testing.assert_allclose(deconvnet(model, image, "r", 0, keep="all"), image, rtol=1e-6)
 
 
+def test_a_linear_activation_is_walked_back_unchanged():
+    plain = keras.Sequential([keras.Input((8, 8, 1)), kl.Conv2D(3, 3, name="c"), kl.Conv2D(2, 3), kl.ReLU(name="r")])
+    layers = [kl.Conv2D(3, 3, name="c"), kl.Activation("linear"), kl.Conv2D(2, 3), kl.ReLU(name="r")]
+    written_out = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    written_out.set_weights(plain.get_weights())
+    image = RNG.random((1, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(deconvnet(plain, image, "r", 0), deconvnet(written_out, image, "r", 0), atol=1e-6)
+
+
 def test_a_shifted_picture_has_a_shifted_reconstruction():
     model = keras.Sequential(
         [keras.Input((16, 16, 1)), kl.Conv2D(4, 3, name="c"), kl.ReLU(), kl.Conv2D(2, 3), kl.ReLU(name="r")]
@@ -149,6 +158,7 @@ def test_the_model_comes_back_unchanged():
     [
         (("conv9", 0), "no layer 'conv9'"),
         (("conv2", 3), "channel: got 3"),
+        (("conv2", 1.5), "channel: got 1.5"),
         (("conv2", 0, "some"), "keep: got 'some'"),
     ],
 )
