@@ -222,7 +222,7 @@ def main():
         keras.backend.clear_session()
     arrays.update(activations())
     check_blank_maps(arrays)
-    np.savez_compressed(OUTPUT, **{key: np.asarray(array, dtype=np.float32) for key, array in arrays.items()})
+    networks.save(OUTPUT, arrays)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,12 @@ def activation_seed():
         return stored["digits/activation_seed"]
 
 
+def save(path, *parts):
+    """Write dictionaries of arrays to one compressed file of float32."""
+    arrays = {key: np.asarray(array, dtype=np.float32) for part in parts for key, array in part.items()}
+    np.savez_compressed(path, **arrays)
+
+
 def _digits():
     layers = keras.layers
     digit = layers.Input((28, 28, 1), name="digit")

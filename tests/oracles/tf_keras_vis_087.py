@@ -8,7 +8,6 @@ is before its activation. cam_upsampled has the same heatmaps resized to the ima
 from pathlib import Path
 
 import networks
-import numpy as np
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.saliency import Saliency
 from tf_keras_vis.utils.model_modifiers import GuidedBackpropagation
@@ -39,12 +38,5 @@ def explanations(name):
     return arrays
 
 
-def main():
-    arrays = {}
-    for name in networks.CLASSES:
-        arrays.update(explanations(name))
-    np.savez_compressed(OUTPUT, **{key: np.asarray(array, dtype=np.float32) for key, array in arrays.items()})
-
-
 if __name__ == "__main__":
-    main()
+    networks.save(OUTPUT, *(explanations(name) for name in networks.CLASSES))

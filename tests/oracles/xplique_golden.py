@@ -45,12 +45,5 @@ def explanations(name):
     return arrays
 
 
-def main():
-    arrays = {}
-    for name in networks.CLASSES:
-        arrays.update(explanations(name))
-    np.savez_compressed(OUTPUT, **{key: np.asarray(array, dtype=np.float32) for key, array in arrays.items()})
-
-
 if __name__ == "__main__":
-    main()
+    networks.save(OUTPUT, *(explanations(name) for name in networks.CLASSES))
