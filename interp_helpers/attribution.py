@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.layers import only_output, recorded, replaced_calls
-from interp_helpers.models import all_layers, check_images, named_layer, scores
+from interp_helpers.layers import activations, only_output, recorded, replaced_calls
+from interp_helpers.models import all_layers, check_images, layer_with_maps, named_layer, scores
 
 MODIFIERS = (None, "guided", "rectified")
 
@@ -60,18 +60,7 @@ def saliency(model, images, target, layer=None, modifier=None, pool="max", batch
     Agrees to 1e-5 (relative) with the raw gradients of keras-vis 0.4.1, and with tf-keras-vis 0.8.7 and xplique, for
     all three modifiers where these have them (``tests/oracles``).
     """
-    check_images(model, images)
-    check_request(model, target, layer, modifier, pool, len(images))
-    forward = forward_function(model, layer)
-    gradients = []
-    with modified_relus(model, modifier):
-        for part in _batches(len(images), batch_size):
-            pixels = tf.convert_to_tensor(images[part], tf.float32)
-            with tf.GradientTape() as tape:
-                tape.watch(pixels)
-                values = target_values(forward(pixels), _of_part(target, part), pool)
-            gradients.append(_array(tape.gradient(values, pixels, unconnected_gradients="zero")))
-    gradients = np.concatenate(gradients)
+    _, gradients = _differentiated(model, images, target, layer, modifier, pool, batch_size)
     _warn_if_blank(gradients, "the target does not react to any pixel: behind it there is a ReLU that is off (dead)")
     return gradients
 
@@ -130,7 +119,7 @@ def grad_cam(model, images, target, layer=None, modifier=None, upsample=True, ba
     alpha = gradients.mean(axis=(1, 2))
     cams = np.maximum(np.einsum("nhwk,nk->nhw", maps, alpha), 0)
     _warn_if_blank(cams, f"the weighted maps of {layer!r} add up to nothing positive for this class")
-    return _array(tf.image.resize(cams[..., None], np.shape(images)[1:3]))[..., 0] if upsample else cams
+    return _stretched(cams, images) if upsample else cams
 
 
 def map_gradients(model, images, target, maps, layer=None, modifier=None, batch_size=100):
@@ -152,24 +141,7 @@ def map_gradients(model, images, target, maps, layer=None, modifier=None, batch_
     ValueError
         As in `saliency`; if the layer `maps` has no maps.
     """
-    check_images(model, images)
-    check_request(model, target, layer, modifier, "mean", len(images))
-    found = named_layer(model, maps)
-    if len(found.output.shape) != 4:
-        raise ValueError(f"layer: {maps!r} puts out shape {tuple(found.output.shape)}; give a layer with maps")
-    forward = forward_function(model, layer)
-    values_and_gradients = []
-    with modified_relus(model, modifier), recorded([found]) as outputs:
-        for part in _batches(len(images), batch_size):
-            pixels = tf.convert_to_tensor(images[part], tf.float32)
-            with tf.GradientTape() as tape:
-                tape.watch(pixels)
-                values = target_values(forward(pixels), _of_part(target, part), "mean")
-            stack = only_output(found, outputs)
-            outputs.clear()
-            gradient = tape.gradient(values, stack, unconnected_gradients="zero")
-            values_and_gradients.append((_array(stack), _array(gradient)))
-    return tuple(np.concatenate(parts) for parts in zip(*values_and_gradients, strict=True))
+    return _differentiated(model, images, target, layer, modifier, "mean", batch_size, layer_with_maps(model, maps))
 
 
 def class_activation_map(model, images, target, upsample=True, batch_size=100):
@@ -197,6 +169,8 @@ def class_activation_map(model, images, target, upsample=True, batch_size=100):
     Grad-CAM of the same maps is max(0, CAM) divided by the number of places: the gradient of the score with respect
     to every place of map k is w_k / Z.
     """
+    check_images(model, images)
+    check_request(model, target, None, None, "mean", len(images))
     if callable(target):
         raise ValueError("target: CAM takes a class, or one for each image, not a function")
     layers = all_layers(model)
@@ -211,10 +185,10 @@ def class_activation_map(model, images, target, upsample=True, batch_size=100):
         )
     made_by = layers[pools[-1]].input._keras_history[0]
     maps_layer = next(name for name, layer in layers.items() if layer is made_by)
-    maps, _ = map_gradients(model, images, target, maps_layer, batch_size=batch_size)
+    maps = activations(model, images, maps_layer, batch_size)
     weights = keras.ops.convert_to_numpy(dense[0].kernel)[:, np.broadcast_to(target, len(images))]
     cams = np.einsum("nhwk,kn->nhw", maps, weights)
-    return _array(tf.image.resize(cams[..., None], np.shape(images)[1:3]))[..., 0] if upsample else cams
+    return _stretched(cams, images) if upsample else cams
 
 
 def guided_grad_cam(model, images, target, layer=None, batch_size=100):
@@ -353,7 +327,7 @@ def occlusion_map(
     nearest = [np.minimum(np.arange(n) // stride, len(p) - 1) for n, p in ((height, rows), (width, columns))]
     maps = []
     for i, image in enumerate(images):
-        of_image = target if callable(target) or np.ndim(target) == 0 else target[i]
+        of_image = _of_part(target, i)
         values = []
         for part in _batches(len(covered), batch_size):
             mask = covered[part, :, :, None]
@@ -693,8 +667,27 @@ def modified_relus(model, modifier):
             layer.__dict__["activation"] = relu
 
 
+def _differentiated(model, images, target, layer, modifier, pool, batch_size, inner=None):
+    """Return what the target is differentiated by, and the gradient: the pixels, or what the layer `inner` puts out."""
+    check_images(model, images)
+    check_request(model, target, layer, modifier, pool, len(images))
+    forward = forward_function(model, layer)
+    pairs = []
+    with modified_relus(model, modifier), recorded([inner] if inner else []) as outputs:
+        for part in _batches(len(images), batch_size):
+            pixels = tf.convert_to_tensor(images[part], tf.float32)
+            with tf.GradientTape() as tape:
+                tape.watch(pixels)
+                values = target_values(forward(pixels), _of_part(target, part), pool)
+            variable = only_output(inner, outputs) if inner else pixels
+            outputs.clear()
+            gradient = tape.gradient(values, variable, unconnected_gradients="zero")
+            pairs.append((_array(variable), _array(gradient)))
+    return tuple(np.concatenate(parts) for parts in zip(*pairs, strict=True))
+
+
 def _of_part(target, part):
-    """Return the targets of some of the images."""
+    """Return the target of one image (a number) or of some (a slice)."""
     return np.asarray(target)[part] if np.ndim(target) and not callable(target) else target
 
 
@@ -769,8 +762,18 @@ def blurred(images, sd):
     return images
 
 
+def _stretched(maps, images):
+    """Stretch maps (N, height, width) to the size of the images, bilinearly."""
+    return _array(tf.image.resize(maps[..., None], np.shape(images)[1:3]))[..., 0]
+
+
 def _batches(n, size):
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def first_few(indices):
+    """Write the first five of some indices, for a message."""
+    return ", ".join(map(str, indices[:5])) + (", ..." if len(indices) > 5 else "")
 
 
 def _array(tensor):
@@ -780,8 +783,7 @@ def _array(tensor):
 def _warn_if_blank(maps, reason):
     blank = np.flatnonzero((maps == 0).reshape(len(maps), -1).all(axis=1))
     if len(blank):
-        which = ", ".join(map(str, blank[:5])) + (", ..." if len(blank) > 5 else "")
-        warnings.warn(f"the map of image {which} is zero everywhere: {reason}", stacklevel=3)
+        warnings.warn(f"the map of image {first_few(blank)} is zero everywhere: {reason}", stacklevel=3)
 
 
 def _warn_if_saturated(layer, probabilities):

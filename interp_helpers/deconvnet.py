@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from interp_helpers.layers import only_output, recorded
-from interp_helpers.models import check_images, named_layer
+from interp_helpers.models import check_images, layer_with_maps
 from interp_helpers.probing import chain_of_layers
 
 
@@ -134,11 +134,9 @@ def deconvnet(model, images, layer, channel, keep="max"):
     ``modifier="rectified"``: the same walk back, begun with 1 instead of the activation.
     """
     check_images(model, images)
-    found = named_layer(model, layer)
+    found = layer_with_maps(model, layer)
     chain = chain_of_layers(found)
     n_channels = found.output.shape[-1]
-    if len(found.output.shape) != 4:
-        raise ValueError(f"layer: {layer!r} puts out shape {tuple(found.output.shape)}; give a layer with maps")
     if isinstance(channel, bool) or not isinstance(channel, int | np.integer) or not 0 <= channel < n_channels:
         raise ValueError(f"channel: got {channel}; {layer!r} has {n_channels}, counted from 0")
     if keep not in ("max", "all"):
@@ -169,14 +167,12 @@ def _back(layer, signal, put_in):
     if isinstance(layer, keras.layers.MaxPooling2D):
         _, switches = max_pool_with_switches(put_in, layer.pool_size[0])
         return unpool(signal, switches, put_in.shape[1:])
+    if isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu:
+        signal = tf.nn.relu(signal)
     if isinstance(layer, keras.layers.Conv2D):
-        if layer.activation is keras.activations.relu:
-            signal = tf.nn.relu(signal)
-        return tf.nn.conv2d_transpose(
+        signal = tf.nn.conv2d_transpose(
             signal, layer.kernel, put_in.shape, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
         )
-    if isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu:
-        return tf.nn.relu(signal)
     return signal
 
 

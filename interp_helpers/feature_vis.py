@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.attribution import blurred, check_request, forward_function, modified_relus, target_values
+from interp_helpers.attribution import (
+    blurred,
+    check_request,
+    first_few,
+    forward_function,
+    modified_relus,
+    target_values,
+)
 from interp_helpers.models import check_images, load_checkpoint
 
 
@@ -150,8 +157,9 @@ def maximize(
     history = np.array(history)
     stuck = np.flatnonzero((history == final.numpy()).all(axis=0))
     if len(stuck):
-        which = ", ".join(map(str, stuck[:5])) + (", ..." if len(stuck) > 5 else "")
-        warnings.warn(f"target {which} never reacted to its image: behind it there is a ReLU that is off", stacklevel=2)
+        warnings.warn(
+            f"target {first_few(stuck)} never reacted to its image: behind it there is a ReLU that is off", stacklevel=2
+        )
     return Maximized(images.numpy(), final.numpy(), history)
 
 
@@ -201,10 +209,11 @@ def _penalty(images, l2, lp_norm, total_variation, p=6):
 
 def _spectrum(images, pixel_range):
     """Return the scaled spectrum from which `_from_spectrum` makes these images: (N, height, width, channels) real."""
-    low, high = pixel_range or (-1e3, 1e3)
-    share = np.clip((images.numpy() - low) / (high - low), 1e-3, 1 - 1e-3)
-    values = np.log(share / (1 - share)) if pixel_range else images.numpy()
-    return tf.constant(_hartley(values.astype(np.float32)) * _frequency(images.shape[1:]), tf.float32)
+    if pixel_range is not None:
+        low, high = pixel_range
+        share = tf.clip_by_value((images - low) / (high - low), 1e-3, 1 - 1e-3)
+        images = tf.math.log(share / (1 - share))
+    return _hartley(images) * _frequency(images.shape[1:])
 
 
 def _from_spectrum(shape, pixel_range):
@@ -212,9 +221,7 @@ def _from_spectrum(shape, pixel_range):
     scale = _frequency(shape)
 
     def images(spectrum):
-        moved = tf.transpose(spectrum / scale, (0, 3, 1, 2))
-        whole = tf.signal.fft2d(tf.complex(moved, tf.zeros_like(moved))) / np.sqrt(np.prod(shape[:2]))
-        values = tf.transpose(tf.math.real(whole) - tf.math.imag(whole), (0, 2, 3, 1))  # Hartley: real to real
+        values = _hartley(spectrum / scale)
         if pixel_range is None:
             return values
         low, high = pixel_range
@@ -224,8 +231,10 @@ def _from_spectrum(shape, pixel_range):
 
 
 def _hartley(values):
-    whole = np.fft.fft2(values, axes=(1, 2)) / np.sqrt(np.prod(values.shape[1:3]))
-    return whole.real - whole.imag
+    """Transform (N, height, width, channels) to its spectrum, real to real; the transform is its own inverse."""
+    moved = tf.transpose(values, (0, 3, 1, 2))
+    whole = tf.signal.fft2d(tf.complex(moved, tf.zeros_like(moved))) / np.sqrt(np.prod(values.shape[1:3]))
+    return tf.transpose(tf.math.real(whole) - tf.math.imag(whole), (0, 2, 3, 1))
 
 
 def _frequency(shape):

@@ -199,6 +199,20 @@ def named_layer(model, name):
     return layers_by_name[inner[0]]
 
 
+def layer_with_maps(model, name):
+    """Return the layer of that name, which must put out maps.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or if it puts out anything but (N, height, width, channels).
+    """
+    found = named_layer(model, name)
+    if len(found.output.shape) != 4:
+        raise ValueError(f"layer: {name!r} puts out shape {tuple(found.output.shape)}; give a layer with maps")
+    return found
+
+
 def check_images(model, images):
     """Refuse images that the model cannot take.
 

@@ -223,7 +223,7 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
     titles : sequence of str, optional
         One at the left of each row.
     shared : sequence of str
-        Columns whose panels share one scale, so that rows can be compared.
+        Columns whose panels all share one scale, so that rows and these columns can be compared.
     pictures : sequence of str
         Columns drawn in grey from 0 to 1.
     size : float, optional
@@ -249,11 +249,13 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
     n_rows, (height, width) = lengths.pop(), next(iter(columns.values())).shape[1:]
     extent = (size * len(columns) + margin, (size * height / width + 0.06) * n_rows + 0.3)
     figure, axes = plt.subplots(n_rows, len(columns), figsize=extent, squeeze=False)
+    alike = np.array([maps for name, maps in columns.items() if name in shared])
     for column, (name, maps) in zip(axes.T, columns.items(), strict=True):
         column[0].set_title(name, fontsize=12)
         for axis, values in zip(column, maps, strict=True):
-            bound = np.nanmax(np.abs(maps if name in shared else values)) or 1
-            low, high, colours = (-bound, bound, "RdBu_r") if maps.min() < 0 else (0, bound, "viridis")
+            bound = np.nanmax(np.abs(alike if name in shared else values)) or 1
+            signed = (alike if name in shared else maps).min() < 0
+            low, high, colours = (-bound, bound, "RdBu_r") if signed else (0, bound, "viridis")
             if name in pictures:
                 low, high, colours = 0, 1, "gray"
             axis.imshow(values, vmin=low, vmax=high, cmap=colours)

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
 from interp_helpers.layers import activations
-from interp_helpers.models import named_layer
+from interp_helpers.models import layer_with_maps, named_layer
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,7 @@ def receptive_field(model, layer, input_shape=None):
     Going forward: a window of k cells adds (k - 1) times the stride so far to the size, and multiplies the stride by
     its own; padding moves the offset (Araujo, Norris and Sim 2019).
     """
-    found = named_layer(model, layer)
-    if len(found.output.shape) != 4:
-        raise ValueError(f"layer: {layer!r} puts out shape {tuple(found.output.shape)}; give a layer with maps")
-    chain = chain_of_layers(found)
+    chain = chain_of_layers(layer_with_maps(model, layer))
     extent = list(input_shape or model.input_shape[1:3])
     size, stride, offset = [1, 1], [1, 1], [0, 0]
     for step in chain:
@@ -193,9 +190,7 @@ def ink_shape(images, threshold=0.5):
     ValueError
         For another shape, or if an image has no ink.
     """
-    if np.ndim(images) != 4 or np.shape(images)[3] != 1:
-        raise ValueError(f"images: got shape {np.shape(images)}; give (N, height, width, 1)")
-    grey = np.asarray(images, np.float64)[..., 0]
+    grey = _grey(images)
     ink = grey > threshold
     if not ink.any(axis=(1, 2)).all():
         blank = np.flatnonzero(~ink.any(axis=(1, 2)))[:5]
@@ -239,9 +234,7 @@ def orientation_energy(images):
     ValueError
         For another shape.
     """
-    if np.ndim(images) != 4 or np.shape(images)[3] != 1:
-        raise ValueError(f"images: got shape {np.shape(images)}; give (N, height, width, 1)")
-    grey = np.asarray(images, np.float64)[..., 0]
+    grey = _grey(images)
     down = (grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]) / 2
     right = (grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]) / 2
     mean_square = lambda difference: (difference**2).mean(axis=(1, 2))  # noqa: E731
@@ -274,6 +267,13 @@ def chain_of_layers(layer):
             raise ValueError(f"layer: {layer.name!r} lies behind {operation.name!r}, where branches meet")
         chain.append(operation)
         tensor = inputs[0]
+
+
+def _grey(images):
+    """Return images (N, height, width, 1) without their last axis, as float64."""
+    if np.ndim(images) != 4 or np.shape(images)[3] != 1:
+        raise ValueError(f"images: got shape {np.shape(images)}; give (N, height, width, 1)")
+    return np.asarray(images, np.float64)[..., 0]
 
 
 def _geometry(layer, extent):

@@ -48,11 +48,7 @@ def ship_mnist_cnn(folder, seed=0):
         seed=seed,
         training={"epochs": EPOCHS, "batch_size": BATCH_SIZE, "optimizer": "adam"},
         parameters=shipped.count_params(),
-        data={
-            "training_images": len(mnist.train),
-            "training_set": "MNIST training images, without the 5,000 embedded digits (matched by content)",
-            "test_images": len(mnist.test),
-        },
+        data=_of_mnist(mnist),
         accuracy={**accuracy, "embedded_digits": n_correct(shipped, digits) / len(digits)},
     )
 
@@ -74,11 +70,7 @@ def ship_mnist_cutout(folder, seed=0):
             "augmentation": "on half of the images a square of 3 to 9 pixels, at random, of a random grey",
         },
         parameters=shipped.count_params(),
-        data={
-            "training_images": len(mnist.train),
-            "training_set": "MNIST training images, without the 5,000 embedded digits (matched by content)",
-            "test_images": len(mnist.test),
-        },
+        data=_of_mnist(mnist),
         accuracy={**accuracy, "test_with_squares": squared},
     )
 
@@ -99,11 +91,7 @@ def ship_mnist_gap(folder, seed=0):
             "begins_with": "the convolutions of mnist_cnn",
         },
         parameters=shipped.count_params(),
-        data={
-            "training_images": len(mnist.train),
-            "training_set": "MNIST training images, without the 5,000 embedded digits (matched by content)",
-            "test_images": len(mnist.test),
-        },
+        data=_of_mnist(mnist),
         accuracy={**accuracy, "test_with_only_the_last_layer_trained": before},
     )
 
@@ -280,6 +268,15 @@ def n_correct(model, images):
     probabilities = model.predict(images.images, batch_size=100, verbose=0)
     predicted = probabilities.argmax(axis=1) if probabilities.shape[1] > 1 else probabilities[:, 0] > 0.5
     return int((predicted == images.labels).sum())
+
+
+def _of_mnist(mnist):
+    """Return what a card says of the data of an MNIST network."""
+    return {
+        "training_images": len(mnist.train),
+        "training_set": "MNIST training images, without the 5,000 embedded digits (matched by content)",
+        "test_images": len(mnist.test),
+    }
 
 
 def _save_and_test(model, path, test):

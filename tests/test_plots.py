@@ -70,6 +70,8 @@ def test_map_table_scales_each_column_by_its_kind():
     figure = plots.map_table({"image": signed * 0, "each": signed, "all": signed}, ["a", "b"], shared=["all"])
     limits = [axis.images[0].get_clim() for axis in figure.axes]
     assert limits == [(0, 1), (-1, 1), (-1, 1), (0, 1), (-0.2, 0.2), (-1, 1)]
+    pair = plots.map_table({"weak": signed / 4, "strong": signed}, shared=["weak", "strong"])
+    assert {axis.images[0].get_clim() for axis in pair.axes} == {(-1, 1)}
     grey = plots.map_table({"a": signed}, pictures=["a"]).axes[0].images[0]
     assert (grey.get_cmap().name, grey.get_clim()) == ("gray", (0, 1))
     assert [axis.get_title() for axis in figure.axes[:3]] == ["image", "each", "all"]
