@@ -12,37 +12,55 @@ from keras import layers
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
-def mnist_cnn(seed=0):
+ACTIVATIONS = ("relu", "tanh", "elu", "leaky_relu", "gelu")
+
+
+def mnist_cnn(seed=0, activation="relu"):
     """Build the untrained CNN of the tutorial (Casacuberta Puig 2019, section 3.1), channels last, layers named.
 
     Parameters
     ----------
     seed : int
         Fixes the initial weights, by ``keras.utils.set_random_seed``: Python's, NumPy's and TensorFlow's global seeds.
+    activation : str
+        One of ``ACTIVATIONS``; the activation layers are named after it (``relu1``, ``tanh1``). The initial weights
+        are the same for all of them.
 
     Returns
     -------
     keras.Sequential
         Input (N, 28, 28, 1) in [0, 1], output (N, 10) probabilities; 600,810 parameters.
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation.
     """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: got {activation!r}; give one of {', '.join(ACTIVATIONS)}")
+
+    def activate(number):
+        name = f"{activation}{number}"
+        return layers.ReLU(name=name) if activation == "relu" else layers.Activation(activation, name=name)
+
     keras.utils.set_random_seed(seed)
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), name="digit"),
             layers.Conv2D(32, 3, name="conv1"),
-            layers.ReLU(name="relu1"),
+            activate(1),
             layers.Conv2D(32, 3, name="conv2"),
-            layers.ReLU(name="relu2"),
+            activate(2),
             layers.MaxPooling2D(2, name="pool"),
             layers.Dropout(0.25, name="dropout1"),
             layers.Flatten(name="flatten"),
             layers.Dense(128, name="dense1"),
-            layers.ReLU(name="relu3"),
+            activate(3),
             layers.Dropout(0.5, name="dropout2"),
             layers.Dense(10, name="logits"),
             layers.Softmax(name="probabilities"),
         ],
-        name="mnist_cnn",
+        name="mnist_cnn" if activation == "relu" else f"mnist_{activation}",
     )
 
 
@@ -114,6 +132,46 @@ def cats_dogs_cnn(seed=0):
             layers.Activation("sigmoid", name="probability"),
         ],
         name="cats_dogs",
+    )
+
+
+def cifar10_cnn(seed=0):
+    """Build the untrained CIFAR-10 network of the Keras examples (Casacuberta Puig 2019, section 3.5), layers named.
+
+    Parameters
+    ----------
+    seed : int
+        Fixes the initial weights, by ``keras.utils.set_random_seed``.
+
+    Returns
+    -------
+    keras.Sequential
+        Input (N, 32, 32, 3) in [0, 1], output (N, 10) probabilities; 1,250,858 parameters.
+    """
+    keras.utils.set_random_seed(seed)
+    blocks = []
+    for block, channels in enumerate((32, 64)):
+        first, second = 2 * block + 1, 2 * block + 2
+        blocks += [
+            layers.Conv2D(channels, 3, padding="same", name=f"conv{first}"),
+            layers.ReLU(name=f"relu{first}"),
+            layers.Conv2D(channels, 3, name=f"conv{second}"),
+            layers.ReLU(name=f"relu{second}"),
+            layers.MaxPooling2D(2, name=f"pool{block + 1}"),
+            layers.Dropout(0.25, name=f"dropout{block + 1}"),
+        ]
+    return keras.Sequential(
+        [
+            keras.Input((32, 32, 3), name="photograph"),
+            *blocks,
+            layers.Flatten(name="flatten"),
+            layers.Dense(512, name="dense1"),
+            layers.ReLU(name="relu5"),
+            layers.Dropout(0.5, name="dropout3"),
+            layers.Dense(10, name="logits"),
+            layers.Softmax(name="probabilities"),
+        ],
+        name="cifar10",
     )
 
 

@@ -1,6 +1,7 @@
 """Train the networks that ship with the package: ``python -m interp_helpers.train mnist``.
 
-Others: ``mnist_cutout`` (squares drawn on the digits), ``mnist_gap`` (global average pooling), ``cats_dogs``.
+Others: ``mnist_cutout`` (squares drawn on the digits), ``mnist_gap`` (global average pooling), ``mnist_tanh``,
+``mnist_elu``, ``mnist_leaky_relu``, ``mnist_gelu`` (other activation functions), ``cats_dogs``, ``cifar10``.
 """
 
 import argparse
@@ -10,6 +11,8 @@ import json
 import platform
 import sys
 import zipfile
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -21,6 +24,7 @@ from interp_helpers import data, models
 EPOCHS, BATCH_SIZE = 1, 32  # as in the tutorial, section 3.1
 GAP_EPOCHS = 16
 CATS_DOGS_EPOCHS, CATS_DOGS_LEARNING_RATE = 30, 5e-4
+CIFAR10_EPOCHS, CIFAR10_LEARNING_RATE, CIFAR10_BATCH_SIZE = 30, 1e-3, 64
 
 
 def main(arguments=None):
@@ -36,15 +40,16 @@ def main(arguments=None):
     print(json.dumps(card, indent=2))
 
 
-def ship_mnist_cnn(folder, seed=0):
+def ship_mnist_cnn(folder, seed=0, activation="relu"):
     """Train the MNIST network, save it with its card in `folder`, and return the card."""
     mnist = full_mnist()
-    model = fit_mnist_cnn(mnist.train, seed=seed, verbose=_VERBOSE)
-    shipped, accuracy = _save_and_test(model, Path(folder) / "mnist_cnn.keras", mnist.test)
+    model = fit_mnist_cnn(mnist.train, seed=seed, verbose=_VERBOSE, activation=activation)
+    shipped, accuracy = _save_and_test(model, Path(folder) / f"{model.name}.keras", mnist.test)
     digits = data.load_digits()
+    network = "mnist" if activation == "relu" else f"mnist_{activation}"
     return _write_card(
-        Path(folder) / "mnist_cnn.json",
-        made_by=f"python -m interp_helpers.train mnist --seed {seed}",
+        Path(folder) / f"{model.name}.json",
+        made_by=f"python -m interp_helpers.train {network} --seed {seed}",
         seed=seed,
         training={"epochs": EPOCHS, "batch_size": BATCH_SIZE, "optimizer": "adam"},
         parameters=shipped.count_params(),
@@ -145,13 +150,8 @@ def fit_cats_dogs(train, seed=0, epochs=CATS_DOGS_EPOCHS, verbose=0):
     seed, epochs, verbose : int
     """
     tf.config.experimental.enable_op_determinism()
-    before = keras.config.dtype_policy()
-    # bfloat16 halves the time where the processor knows it; the weights stay float32
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with _mixed_bfloat16():
         model = models.cats_dogs_cnn(seed)
-    finally:
-        keras.config.set_dtype_policy(before)
     changed = keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal", seed=seed),
@@ -160,16 +160,73 @@ def fit_cats_dogs(train, seed=0, epochs=CATS_DOGS_EPOCHS, verbose=0):
             keras.layers.Resizing(150, 150),
         ]
     )
-    # augmentation in front of the network, on its own weights: the same network comes out without it
-    inputs = keras.Input(train.images.shape[1:])
-    whole = keras.Model(inputs, model(changed(inputs)))
-    steps = epochs * -(-len(train) // BATCH_SIZE)
-    falling = keras.optimizers.schedules.CosineDecay(CATS_DOGS_LEARNING_RATE, steps)
-    whole.compile(optimizer=keras.optimizers.Adam(falling), loss="binary_crossentropy", metrics=["accuracy"])
-    whole.fit(train.images, train.labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=verbose)
-    trained = models.cats_dogs_cnn(seed)
-    trained.set_weights(model.get_weights())
-    return trained
+    return _fit_augmented(
+        model,
+        changed,
+        train,
+        models.cats_dogs_cnn(seed),
+        loss="binary_crossentropy",
+        learning_rate=CATS_DOGS_LEARNING_RATE,
+        batch_size=BATCH_SIZE,
+        epochs=epochs,
+        verbose=verbose,
+    )
+
+
+def ship_cifar10(folder, seed=0, epochs=CIFAR10_EPOCHS):
+    """Train the CIFAR-10 network, save it with its card in `folder`, and return the card."""
+    cifar10 = data.load_cifar10()
+    model = fit_cifar10(cifar10.train, seed=seed, epochs=epochs, verbose=_VERBOSE)
+    shipped, accuracy = _save_and_test(model, Path(folder) / "cifar10.keras", cifar10.test)
+    return _write_card(
+        Path(folder) / "cifar10.json",
+        made_by=f"python -m interp_helpers.train cifar10 --seed {seed}",
+        seed=seed,
+        training={
+            "epochs": epochs,
+            "batch_size": CIFAR10_BATCH_SIZE,
+            "optimizer": f"adam, learning rate falling from {CIFAR10_LEARNING_RATE} to 0 as a cosine, mixed_bfloat16",
+            "augmentation": "mirrored, moved by up to a tenth of the side",
+        },
+        parameters=shipped.count_params(),
+        data={
+            "training_images": len(cifar10.train),
+            "training_set": "CIFAR-10, 32 x 32 pixels, all ten classes",
+            "test_images": len(cifar10.test),
+        },
+        accuracy=accuracy,
+    )
+
+
+def fit_cifar10(train, seed=0, epochs=CIFAR10_EPOCHS, verbose=0):
+    """Train the CIFAR-10 network of the Keras examples with data augmentation and dropout.
+
+    Parameters
+    ----------
+    train : LabelledImages
+        Photographs (N, 32, 32, 3); mirrored and moved at random.
+    seed, epochs, verbose : int
+    """
+    tf.config.experimental.enable_op_determinism()
+    with _mixed_bfloat16():
+        model = models.cifar10_cnn(seed)
+    changed = keras.Sequential(
+        [
+            keras.layers.RandomFlip("horizontal", seed=seed),
+            keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant", seed=seed),
+        ]
+    )
+    return _fit_augmented(
+        model,
+        changed,
+        train,
+        models.cifar10_cnn(seed),
+        loss="sparse_categorical_crossentropy",
+        learning_rate=CIFAR10_LEARNING_RATE,
+        batch_size=CIFAR10_BATCH_SIZE,
+        epochs=epochs,
+        verbose=verbose,
+    )
 
 
 def full_mnist():
@@ -186,7 +243,7 @@ def full_mnist():
     return mnist
 
 
-def fit_mnist_cnn(train, seed=0, verbose=0):
+def fit_mnist_cnn(train, seed=0, verbose=0, activation="relu"):
     """Train the MNIST network as the tutorial does: one epoch, Adam, batches of 32; the same seed, the same network.
 
     Parameters
@@ -197,9 +254,11 @@ def fit_mnist_cnn(train, seed=0, verbose=0):
         Fixes the initial weights, the order of the images and the dropout masks.
     verbose : int
         As in ``keras.Model.fit``.
+    activation : str
+        As in ``models.mnist_cnn``.
     """
     tf.config.experimental.enable_op_determinism()
-    model = models.mnist_cnn(seed)
+    model = models.mnist_cnn(seed, activation)
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(train.images, train.labels, batch_size=BATCH_SIZE, epochs=EPOCHS, verbose=verbose)
     return model
@@ -268,6 +327,29 @@ def n_correct(model, images):
     probabilities = model.predict(images.images, batch_size=100, verbose=0)
     predicted = probabilities.argmax(axis=1) if probabilities.shape[1] > 1 else probabilities[:, 0] > 0.5
     return int((predicted == images.labels).sum())
+
+
+@contextmanager
+def _mixed_bfloat16():
+    """Build networks that compute in bfloat16, twice as fast where the processor knows it; weights stay float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _fit_augmented(model, changed, train, trained, *, loss, learning_rate, batch_size, epochs, verbose):
+    """Train `model` on randomly changed images, the learning rate falling as a cosine; give `trained` its weights."""
+    # augmentation in front of the network, on its own weights: the same network comes out without it
+    inputs = keras.Input(train.images.shape[1:])
+    whole = keras.Model(inputs, model(changed(inputs)))
+    falling = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(train) // batch_size))
+    whole.compile(optimizer=keras.optimizers.Adam(falling), loss=loss, metrics=["accuracy"])
+    whole.fit(train.images, train.labels, batch_size=batch_size, epochs=epochs, verbose=verbose)
+    trained.set_weights(model.get_weights())
+    return trained
 
 
 def _of_mnist(mnist):
@@ -354,7 +436,8 @@ SHIP = {
     "mnist_cutout": ship_mnist_cutout,
     "mnist_gap": ship_mnist_gap,
     "cats_dogs": ship_cats_dogs,
-}
+    "cifar10": ship_cifar10,
+} | {f"mnist_{name}": partial(ship_mnist_cnn, activation=name) for name in models.ACTIVATIONS[1:]}
 
 if __name__ == "__main__":
     main()
