@@ -40,12 +40,10 @@ slides: book  ## make the slides of every chapter
 	@ls _build/html/slides/*.html
 
 checkpoints: .venv/ready  ## train again the networks that ship (needs the full MNIST and CIFAR-10)
-	@$(BIN)/python -m interp_helpers.train mnist
-	@$(BIN)/python -m interp_helpers.train mnist_cutout
-	@$(BIN)/python -m interp_helpers.train mnist_gap
-	@$(BIN)/python -m interp_helpers.train cats_dogs
+	@for network in mnist mnist_cutout mnist_gap mnist_tanh mnist_elu mnist_leaky_relu mnist_gelu cats_dogs cifar10; do \
+		$(BIN)/python -m interp_helpers.train $$network || exit 1; done
 
-results: .venv/ready  ## make the stored runs again (needs the full MNIST)
+results: .venv/ready  ## make the stored runs again (needs the full MNIST and CIFAR-10)
 	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
 
 oracles: .venv/ready  ## make again what keras-vis, tf-keras-vis and xplique compute (their environments: Python 3.11)

@@ -135,6 +135,79 @@ def confusion_heatmap(matrix, classes=None):
     return axis
 
 
+def accuracy_curves(curves, chance, panels=None, label="distance", bands="interval"):
+    """Draw how the accuracy falls as the weights of each layer move: a line for each layer, dark for the first.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Rows of `perturbation.perturb_layer`; of several seeds, the line is their mean.
+    chance : float
+        Accuracy of guessing, drawn as a dashed line.
+    panels : str, optional
+        Column of `curves` with a panel for each of its values, for example ``"direction"``.
+    label : str
+        What the horizontal axis shows.
+    bands : "interval" or "seeds"
+        95 % interval of each accuracy, or smallest to largest over the seeds.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    groups = list(curves.groupby(panels, sort=False)) if panels else [("", curves)]
+    names = list(curves["layer"].unique())
+    colours = sns.color_palette("viridis", int(len(names) * 1.25) + 1)[: len(names)]
+    figure, axes = plt.subplots(1, len(groups), figsize=(WIDTH, 4), sharey=True, squeeze=False)
+    for axis, (title, group) in zip(axes[0], groups, strict=True):
+        for name, colour in zip(names, colours, strict=True):
+            by_distance = group[group["layer"] == name].groupby("distance")
+            mean = by_distance["accuracy"].mean()
+            low, high = (
+                (by_distance["low"].min(), by_distance["high"].max())
+                if bands == "interval"
+                else (by_distance["accuracy"].min(), by_distance["accuracy"].max())
+            )
+            axis.plot(mean.index, mean, color=colour, linewidth=2.5, label=name)
+            axis.fill_between(mean.index, low, high, color=colour, alpha=0.25, linewidth=0)
+        axis.axhline(chance, color=MUTED, linestyle="--", label="chance")
+        axis.set(title=title, xlabel=label, ylim=(0, 1))
+    axes[0, 0].set_ylabel("accuracy")
+    axes[0, -1].legend(frameon=False, fontsize=12, loc="upper right")
+    return figure
+
+
+def confusions(matrices, classes=None):
+    """Draw several confusion matrices beside each other, true class in rows, as shares of each row.
+
+    Parameters
+    ----------
+    matrices : dict of str to ndarray, shape (n_classes, n_classes)
+        Counts; the key becomes the title.
+    classes : sequence, optional
+        Names of the classes; 0, 1, 2, ... by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_columns = min(len(matrices), 3 if len(matrices) > 4 else len(matrices) // 2 + len(matrices) % 2)
+    n_rows = -(-len(matrices) // n_columns)
+    size = (WIDTH, 0.35 + n_rows * WIDTH / n_columns * 0.95)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False)
+    for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=False):
+        shares = np.asarray(matrix) / np.sum(matrix, axis=1, keepdims=True)
+        picture = axis.imshow(shares, vmin=0, vmax=1)
+        names = range(len(shares)) if classes is None else classes
+        axis.set(title=title, xticks=range(len(shares)), yticks=range(len(shares)))
+        axis.set_xticklabels(names, fontsize=10, rotation=90 if classes is not None else 0)
+        axis.set_yticklabels(names, fontsize=10)
+    figure.supxlabel("predicted class", fontsize=14)
+    figure.supylabel("true class", fontsize=14)
+    figure.colorbar(picture, ax=axes, aspect=40, label="share of the true class")
+    return figure
+
+
 def architecture(model):
     """Draw the layers of a Sequential network with the shape that each puts out and its number of parameters.
 

@@ -1,0 +1,337 @@
+"""Networks with known answers: a channel that alone feeds class 3, a dead channel, a channel that is only a bias."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+from scipy.stats import binomtest
+
+from interp_helpers import perturbation
+from interp_helpers.data import load_digits
+from interp_helpers.models import load_checkpoint, scores
+from interp_helpers.perturbation import (
+    DIRECTIONS,
+    METHODS,
+    PLACES,
+    moved_weights,
+    perturb_layer,
+    rank_layers,
+    vary_channel,
+    without_channels,
+)
+
+N_CLASSES = 5
+ONLY_BIAS, DEAD, FEEDS_0, FEEDS_3 = range(4)
+
+
+@pytest.fixture
+def planted():
+    """Bias 0.5 alone feeds class 1 and 2; minus the pixel is never positive; the pixel feeds 0; twice the pixel, 3."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            layers.Conv2D(4, 1, name="conv"),
+            layers.ReLU(name="relu"),
+            layers.GlobalAveragePooling2D(name="average"),
+            layers.Dense(N_CLASSES, name="logits"),
+            layers.Softmax(name="probabilities"),
+        ]
+    )
+    kernel = np.array([0, -1, 1, 2], np.float32).reshape(1, 1, 1, 4)
+    model.get_layer("conv").set_weights([kernel, np.array([0.5, 0, 0, 0], np.float32)])
+    feeds = np.zeros((4, N_CLASSES), np.float32)
+    feeds[ONLY_BIAS, 1], feeds[ONLY_BIAS, 2], feeds[DEAD, 4], feeds[FEEDS_0, 0], feeds[FEEDS_3, 3] = 6, -2, 9, 1, 3
+    model.get_layer("logits").set_weights([feeds, np.zeros(N_CLASSES, np.float32)])
+    return model
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).random((6, 4, 4, 1)).astype(np.float32)
+
+
+@pytest.fixture
+def unchanged(planted):
+    """Check at the end that the planted network is what it was, bit by bit."""
+    before = planted.get_weights()
+    yield
+    assert all(np.array_equal(a, b) for a, b in zip(before, planted.get_weights(), strict=True))
+    assert all("call" not in layer.__dict__ for layer in planted.layers)
+
+
+def table(changes):
+    """Return changes as an array (channel, image, class)."""
+    shape = [changes[name].nunique() for name in ("channel", "image", "class")]
+    return changes.sort_values(["channel", "image", "class"])["change"].to_numpy().reshape(shape)
+
+
+def test_killing_activations_takes_away_what_the_channel_gave(planted, pixels, unchanged):
+    change = table(vary_channel(planted, "relu", pixels, method="kill"))
+    mean = pixels.mean(axis=(1, 2, 3))
+    expected = np.zeros((4, 6, N_CLASSES))
+    expected[FEEDS_3, :, 3], expected[FEEDS_0, :, 0] = -3 * 2 * mean, -mean
+    expected[ONLY_BIAS, :, 1], expected[ONLY_BIAS, :, 2] = -3, 1
+    np.testing.assert_allclose(change, expected, atol=1e-5)
+
+
+def test_killing_weights_leaves_the_bias(planted, pixels, unchanged):
+    weights = table(vary_channel(planted, "conv", pixels, method="kill", on="weights"))
+    both = table(vary_channel(planted, "conv", pixels, method="kill", on="weights and bias"))
+    activations = table(vary_channel(planted, "relu", pixels, method="kill"))
+    assert not weights[ONLY_BIAS].any()
+    np.testing.assert_allclose(both, activations, atol=1e-6)
+    np.testing.assert_allclose(weights[[FEEDS_0, FEEDS_3]], activations[[FEEDS_0, FEEDS_3]], atol=1e-6)
+
+
+def test_gradient_adds_a_tenth_of_the_standard_deviation(planted, pixels, unchanged):
+    change = table(vary_channel(planted, "relu", pixels, method="gradient"))
+    sd = pixels.std(axis=(1, 2, 3))
+    np.testing.assert_allclose(change[FEEDS_3, :, 3], 0.1 * 2 * sd * 3, rtol=1e-4)
+    assert not change[DEAD].any()
+    assert not change[ONLY_BIAS].any()  # a constant map has no standard deviation
+
+
+def test_gradient_on_weights_uses_the_standard_deviation_of_the_kernel(unchanged, pixels):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(3, 2, name="conv"), layers.Flatten()])
+    model.add(layers.Dense(2, name="logits"))
+    kernel, bias = model.get_layer("conv").get_weights()
+    before = scores(model).predict(pixels, verbose=0)
+    change = table(vary_channel(model, "conv", pixels, method="gradient", on="weights", size=0.3))
+    for c in range(3):
+        moved = kernel.copy()
+        moved[..., c] += 0.3 * kernel[..., c].std()
+        model.get_layer("conv").set_weights([moved, bias])
+        np.testing.assert_allclose(change[c], scores(model).predict(pixels, verbose=0) - before, atol=1e-5)
+        model.get_layer("conv").set_weights([kernel, bias])
+
+
+def test_noise_is_a_shift_and_a_shake(planted, pixels, unchanged):
+    """In the planted network every score is linear in what the ReLU puts out, so the parts add up."""
+    parts = {m: table(vary_channel(planted, "relu", pixels, method=m, seed=3)) for m in ("noise", "shift", "shake")}
+    np.testing.assert_allclose(parts["noise"], parts["shift"] + parts["shake"], atol=1e-4)
+    np.testing.assert_allclose(parts["shift"][FEEDS_3, :, 3], 6 * pixels.mean(axis=(1, 2, 3)), rtol=1e-4)
+    assert np.abs(parts["shake"][FEEDS_3, :, 3]).max() > 0.01
+
+
+def test_every_image_may_have_a_size_of_its_own(planted, pixels, unchanged):
+    alone = table(vary_channel(planted, "relu", pixels, method="kill", size=0.5))
+    sizes = np.array([0.5, 0, 0, 0, 0, 1])
+    change = table(vary_channel(planted, "relu", pixels, method="kill", size=sizes, batch_size=4))
+    np.testing.assert_allclose(change[:, 0], alone[:, 0], atol=1e-6)
+    assert not change[:, 1:5].any()
+    by_channel = np.zeros((6, 4))
+    by_channel[:, FEEDS_3] = 1
+    change = table(vary_channel(planted, "relu", pixels, method="kill", size=by_channel))
+    assert change[FEEDS_3].any()
+    assert not change[FEEDS_0].any()
+
+
+def test_a_target_picks_the_class(planted, pixels, unchanged):
+    every = table(vary_channel(planted, "relu", pixels))
+    third = vary_channel(planted, "relu", pixels, target=3)
+    assert set(third["class"]) == {3}
+    np.testing.assert_allclose(third["change"], every[:, :, 3].ravel())
+    own = np.array([0, 1, 2, 3, 4, 0])
+    mixed = vary_channel(planted, "relu", pixels, target=own, channels=[FEEDS_3, ONLY_BIAS])
+    assert mixed["channel"].tolist() == [FEEDS_3] * 6 + [ONLY_BIAS] * 6
+    assert mixed["class"].tolist() == own.tolist() * 2
+    np.testing.assert_allclose(mixed["change"][6:], every[ONLY_BIAS, np.arange(6), own])
+
+
+@pytest.mark.parametrize("on", PLACES)
+@pytest.mark.parametrize("method", METHODS)
+def test_same_seed_same_table_whatever_the_channels(planted, pixels, unchanged, method, on):
+    layer = "relu" if on == "activations" else "conv"
+    first, again = (vary_channel(planted, layer, pixels, method=method, on=on, seed=1) for _ in range(2))
+    pd.testing.assert_frame_equal(first, again)
+    one = vary_channel(planted, layer, pixels, method=method, on=on, seed=1, channels=[FEEDS_3])
+    np.testing.assert_allclose(one["change"], first[first["channel"] == FEEDS_3]["change"], atol=1e-6)
+
+
+def test_dense_layers_can_be_killed(planted, pixels, unchanged):
+    change = table(vary_channel(planted, "average", pixels))
+    np.testing.assert_allclose(change, table(vary_channel(planted, "relu", pixels)), atol=1e-5)
+
+
+def test_accuracy_without_channels(planted, pixels, unchanged):
+    labels = np.full(6, 3)
+    without = without_channels(planted, "relu", pixels, labels, [(FEEDS_3,), (DEAD,), (ONLY_BIAS, FEEDS_0)])
+    assert without["channels"].tolist() == [(), (FEEDS_3,), (DEAD,), (ONLY_BIAS, FEEDS_0)]
+    own = 6 * pixels.mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(without["score"], [own.mean(), 0, own.mean(), own.mean()], rtol=1e-5)
+    np.testing.assert_allclose(without["accuracy"], [(own > 3).mean(), 0, (own > 3).mean(), 1])
+    interval = binomtest(0, 6).proportion_ci(method="wilson")
+    assert (without["low"][1], without["high"][1]) == (interval.low, interval.high)
+    assert len(without_channels(planted, "relu", pixels, labels)) == 5
+
+
+def branched():
+    """A network with a skip connection around one convolution, a model inside it, and activations within layers."""
+    keras.utils.set_random_seed(2)
+    inner = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(3, 3, padding="same", name="inside")], name="inner")
+    inputs = keras.Input((6, 6, 1))
+    first = layers.Conv2D(3, 3, padding="same", activation="relu", name="first")(inputs)
+    second = layers.DepthwiseConv2D(3, padding="same", activation="tanh", name="deep")(first)
+    added = layers.Add(name="add")([first, second, inner(first)])
+    flat = layers.Flatten()(layers.BatchNormalization()(added))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax", name="answers")(flat))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("layer", ["first", "deep", "inside", "answers"])
+def test_steps_are_those_of_setting_weights(layer, direction):
+    model = branched()
+    images = np.random.default_rng(1).random((40, 6, 6, 1)).astype(np.float32)
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    curve = perturb_layer(model, layer, images, labels, 6, 0.5, direction, seed=5, batch_size=16)
+    by_hand = []
+    for step in range(7):
+        with moved_weights(model, layer, 0.5 * step, direction, seed=5):
+            by_hand.append((model.predict(images, verbose=0).argmax(axis=1) == labels).mean())
+    assert by_hand[0] == 1
+    np.testing.assert_allclose(curve["accuracy"], by_hand)
+    if (layer, direction) != ("answers", "constant"):
+        assert min(by_hand) < 1
+
+
+def test_steps_and_intervals_of_the_shipped_network():
+    model, digits = load_checkpoint("mnist_cnn"), load_digits().subset(slice(0, 5000, 50))
+    before = model.get_weights()
+    curve = perturb_layer(model, "conv2", digits.images, digits.labels, 5, 0.05, relative=False)
+    assert curve["distance"].tolist() == pytest.approx([0, 0.05, 0.1, 0.15, 0.2, 0.25])
+    for step, row in curve.iterrows():
+        layer = model.get_layer("conv2")
+        layer.set_weights([w + 0.05 * step for w in before[2:4]])
+        n_right = (model.predict(digits.images, verbose=0).argmax(axis=1) == digits.labels).sum()
+        layer.set_weights(before[2:4])
+        assert row["accuracy"] == n_right / 100
+        interval = binomtest(int(n_right), 100).proportion_ci(method="wilson")
+        assert (row["low"], row["high"]) == (interval.low, interval.high)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_constant_in_the_last_layer_changes_no_answer():
+    model, digits = load_checkpoint("mnist_cnn"), load_digits().subset(slice(0, 5000, 50))
+    curve = perturb_layer(model, "logits", digits.images, digits.labels, 50, 0.005, relative=False)
+    assert curve["accuracy"].nunique() == 1
+    assert perturb_layer(model, "logits", digits.images, digits.labels, 5, 2, "sign")["accuracy"].nunique() > 1
+
+
+def test_relative_steps_do_not_see_the_scale_of_the_weights():
+    """A ReLU passes positive factors on: ten times conv1 and a tenth of conv2's kernel is the same function."""
+    model, same = load_checkpoint("mnist_cnn"), load_checkpoint("mnist_cnn")
+    digits = load_digits().subset(slice(0, 5000, 50))
+    for name, factors in (("conv1", (10, 10)), ("conv2", (0.1, 1))):
+        layer = same.get_layer(name)
+        layer.set_weights([w * f for w, f in zip(layer.get_weights(), factors, strict=True)])
+    options = {"steps": 4, "size": 0.4, "direction": "sign"}
+    curves = [perturb_layer(one, "conv1", digits.images, digits.labels, **options) for one in (model, same)]
+    np.testing.assert_allclose(curves[0]["accuracy"], curves[1]["accuracy"], atol=0.011)
+
+
+def test_directions_have_the_same_length_per_weight(planted):
+    for direction in DIRECTIONS:
+        line = perturbation._direction(load_checkpoint("mnist_cnn").get_layer("dense1"), direction, 0, relative=False)
+        assert np.sqrt((line["kernel"] ** 2).mean()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("layer", ["Conv1", "block_6_depthwise", "predictions"])
+def test_scores_of_a_network_of_keras_applications(layer):
+    """Its answers are ties, as its weights are random; so the scores behind them are compared."""
+    model = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=5)
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+    found = model.get_layer(layer)
+    line = perturbation._direction(found, "gaussian", 0, relative=True)
+    with perturbation._resumed(model, found, images, line) as (start, along, rest):
+        one_pass = [rest(start), rest(start + 2 * along)]
+    for distance, reached in zip((0, 2), one_pass, strict=True):
+        with moved_weights(model, layer, distance, "gaussian"):
+            expected = scores(model).predict(images, verbose=0)
+        np.testing.assert_allclose(reached, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    assert np.abs(one_pass[1] - one_pass[0]).max() > 0.1 * np.abs(one_pass[0]).max()
+
+
+def test_one_output_is_the_score_of_class_1():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((2, 2, 1)), layers.Flatten(), layers.Dense(1, "sigmoid", name="yes")])
+    images = np.random.default_rng(0).normal(size=(50, 2, 2, 1)).astype(np.float32)
+    labels = (model.predict(images, verbose=0)[:, 0] > 0.5).astype(int)
+    curve = perturb_layer(model, "yes", images, labels, 3, -1.0)
+    assert curve["accuracy"][0] == 1
+    assert curve["accuracy"][3] < 1
+
+
+def test_ranking_numbers_of_a_straight_line():
+    line = pd.DataFrame({"layer": "a", "direction": "sign", "seed": 0, "distance": [0.0, 1.0, 2.0, 4.0]})
+    falling = rank_layers(line.assign(accuracy=[0.9, 0.7, 0.5, 0.1]), chance=0.1)
+    assert falling["area"].item() == pytest.approx(0.5)
+    assert falling["half"].item() == pytest.approx(2)
+    between = rank_layers(line.assign(accuracy=[0.9, 0.6, 0.4, 0.1]), chance=0.1)
+    assert between["half"].item() == pytest.approx(1.5)
+    level = rank_layers(line.assign(accuracy=0.9), chance=0.1)
+    assert level["area"].item() == pytest.approx(0.9)
+    assert level["half"].item() == np.inf
+    backwards = line.assign(distance=-line["distance"], accuracy=[0.9, 0.6, 0.4, 0.1])
+    assert rank_layers(backwards, chance=0.1)["half"].item() == pytest.approx(-1.5)
+
+
+@pytest.mark.parametrize("call", ["perturb_layer", "vary_channel", "without_channels"])
+def test_the_network_is_unchanged_after_an_exception(planted, pixels, unchanged, monkeypatch, call):
+    def fail(*arguments, **options):
+        raise RuntimeError("in the middle")
+
+    labels = np.zeros(6, int)
+    monkeypatch.setattr(perturbation, "_answers", fail)
+    monkeypatch.setattr(np, "take_along_axis", fail)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        {
+            "perturb_layer": lambda: perturb_layer(planted, "conv", pixels, labels),
+            "vary_channel": lambda: vary_channel(planted, "conv", pixels, on="weights"),
+            "without_channels": lambda: without_channels(planted, "relu", pixels, labels),
+        }[call]()
+
+
+def test_moved_weights_come_back_after_an_exception(planted, unchanged):
+    with pytest.raises(RuntimeError, match="inside"), moved_weights(planted, "conv", 1.0):  # noqa: PT012
+        assert planted.get_layer("conv").get_weights()[0].ravel()[0] > 0.5
+        raise RuntimeError("inside")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, x, y: perturb_layer(m, "nonesuch", x, y), "no layer 'nonesuch'; it has conv, relu"),
+        (lambda m, x, y: perturb_layer(m, "relu", x, y), "'relu' is a ReLU; give a convolution or dense layer: conv"),
+        (lambda m, x, y: perturb_layer(m, "conv", x[:, :3], y), "images: got shape"),
+        (lambda m, x, y: perturb_layer(m, "conv", x, y[:2]), r"labels: got int64 of shape \(2,\); give 6 integers"),
+        (lambda m, x, y: perturb_layer(m, "conv", x, y + 5), "labels: got 5 to 5; the model has classes 0 to 4"),
+        (lambda m, x, y: perturb_layer(m, "conv", x, y, direction="up"), "direction: got 'up'; give one of constant"),
+        (lambda m, x, y: perturb_layer(m, "conv", x, y, steps=0), "steps=0"),
+        (lambda m, x, y: perturb_layer(m, "conv", x, y, size=np.nan), "size=nan"),
+        (lambda m, x, y: moved_weights(m, "average", 1.0).__enter__(), "'average' is a GlobalAveragePooling2D"),
+        (lambda m, x, y: vary_channel(m, "relu", x, on="weights"), "'relu' is a ReLU"),
+        (lambda m, x, y: vary_channel(m, "relu", x, method="explode"), "method='explode', on='activations': give one"),
+        (lambda m, x, y: vary_channel(m, "relu", x, on="biases"), "on='biases'"),
+        (lambda m, x, y: vary_channel(m, "relu", x, channels=[4]), r"channels: got \[4\]; 'relu' has channels 0 to 3"),
+        (lambda m, x, y: vary_channel(m, "relu", x, target=5), "target: got 5; the model has scores 0 to 4"),
+        (lambda m, x, y: vary_channel(m, "relu", x, target=[1, 2]), "give None, a class, or 6 classes"),
+        (lambda m, x, y: vary_channel(m, "relu", x, size=[1.0, 2.0]), r"size: got shape \(2,\)"),
+        (lambda m, x, y: vary_channel(m, "average", x, method="shake"), "'shake' needs the standard deviation"),
+        (lambda m, x, y: without_channels(m, "relu", x, y, [(0, 7)]), r"channels: got \[0, 7\]"),
+        (lambda m, x, y: rank_layers(pd.DataFrame({"layer": []}), 0.1), "curves lacks"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused(planted, pixels, unchanged, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(planted, pixels, np.zeros(6, np.int64))
+
+
+def test_a_layer_called_twice_is_refused():
+    shared = layers.Conv2D(1, 1, name="shared")
+    inputs = keras.Input((3, 3, 1))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(shared(shared(inputs)))))
+    with pytest.raises(ValueError, match="'shared' is called 2 times"):
+        perturb_layer(model, "shared", np.zeros((2, 3, 3, 1), np.float32), np.zeros(2, int))
