@@ -236,6 +236,17 @@ def fast_run():
     return os.environ.get("INTERP_FAST") == "1"
 
 
+@contextmanager
+def socket_timeout(seconds):
+    """Let no download wait longer than `seconds` for an answer while inside."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 # --- where MNIST comes from ------------------------------------------------------------------------------------------
 
 _KERAS_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -277,7 +288,7 @@ def _mnist_from_keras():
     import keras  # here, because it takes seconds and most uses of this module do without
 
     try:
-        with _socket_timeout(20):
+        with socket_timeout(20):
             path = keras.utils.get_file("mnist.npz", origin=_KERAS_MNIST_URL, file_hash=_KERAS_MNIST_SHA256)
     except Exception:  # get_file raises bare Exception when a download fails
         return None
@@ -346,7 +357,7 @@ def _cifar10_from_download():
     import keras
 
     try:
-        with _socket_timeout(60):
+        with socket_timeout(60):
             path = keras.utils.get_file("cifar-10-binary.tar.gz", origin=_CIFAR10_URL)
     except Exception:  # get_file raises bare Exception when a download fails
         return None
@@ -397,13 +408,3 @@ def _scaled(pixels):
 
 def _sha256(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-@contextmanager
-def _socket_timeout(seconds):
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from interp_helpers.data import socket_timeout
+
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
@@ -173,6 +175,43 @@ def cifar10_cnn(seed=0):
         ],
         name="cifar10",
     )
+
+
+def imagenet_network(name, input_shape=None, **options):
+    """Build a network of ``keras.applications`` with its ImageNet weights, or with random ones if none can be had.
+
+    The weights come from Keras's cache, else from its download; one printed line says which they are.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"MobileNetV2"``.
+    input_shape : tuple of int, optional
+        (height, width, 3), where the network takes several.
+    **options
+        Passed on to the function of that name.
+
+    Returns
+    -------
+    model : keras.Model
+    trained : bool
+        Whether the weights are those of ImageNet.
+
+    Raises
+    ------
+    ValueError
+        If Keras has no network of that name.
+    """
+    build = getattr(keras.applications, name, None)
+    if not callable(build):
+        raise ValueError(f"name: keras.applications has no network {name!r}")
+    try:
+        with socket_timeout(20):
+            model, trained = build(input_shape=input_shape, weights="imagenet", **options), True
+    except Exception:  # a failed download raises bare Exception
+        model, trained = build(input_shape=input_shape, weights=None, **options), False
+    print(f"{name}: {'ImageNet weights' if trained else 'weights could not be had, these are RANDOM'}")
+    return model, trained
 
 
 def scores(model):

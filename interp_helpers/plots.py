@@ -157,7 +157,7 @@ def accuracy_curves(curves, chance, panels=None, label="distance", bands="interv
     """
     groups = list(curves.groupby(panels, sort=False)) if panels else [("", curves)]
     names = list(curves["layer"].unique())
-    colours = sns.color_palette("viridis", int(len(names) * 1.25) + 1)[: len(names)]
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(names)))
     figure, axes = plt.subplots(1, len(groups), figsize=(WIDTH, 4), sharey=True, squeeze=False)
     for axis, (title, group) in zip(axes[0], groups, strict=True):
         for name, colour in zip(names, colours, strict=True):
@@ -173,7 +173,8 @@ def accuracy_curves(curves, chance, panels=None, label="distance", bands="interv
         axis.axhline(chance, color=MUTED, linestyle="--", label="chance")
         axis.set(title=title, xlabel=label, ylim=(0, 1))
     axes[0, 0].set_ylabel("accuracy")
-    axes[0, -1].legend(frameon=False, fontsize=12, loc="upper right")
+    lines, texts = axes[0, 0].get_legend_handles_labels()
+    figure.legend(lines, texts, frameon=False, fontsize=12, ncols=min(len(texts), 7), loc="outside upper center")
     return figure
 
 
@@ -205,6 +206,35 @@ def confusions(matrices, classes=None):
     figure.supxlabel("predicted class", fontsize=14)
     figure.supylabel("true class", fontsize=14)
     figure.colorbar(picture, ax=axes, aspect=40, label="share of the true class")
+    return figure
+
+
+def channel_heatmap(table, marked=(), label="change"):
+    """Draw a table of classes by channels as a heat map, on a diverging scale centred at 0.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Classes in rows, channels in columns.
+    marked : sequence of int
+        Channels whose number is drawn in the accent colour.
+    label : str
+        What the colour bar shows.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    bound = np.abs(table.to_numpy()).max() or 1
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    picture = axis.imshow(table, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
+    axis.set(xlabel="channel", ylabel="class", yticks=range(len(table)), xticks=range(table.shape[1]))
+    axis.set_yticklabels(table.index, fontsize=11)
+    axis.set_xticklabels(table.columns, fontsize=9)
+    for channel, text in zip(table.columns, axis.get_xticklabels(), strict=True):
+        if channel in marked:
+            text.set(color=ACCENT, fontweight="bold")
+    figure.colorbar(picture, ax=axis, aspect=20, label=label)
     return figure
 
 

@@ -162,3 +162,39 @@ def test_cats_and_dogs_network_is_the_seminars():
         (148, 148, 32), (72, 72, 64), (34, 34, 128), (15, 15, 128),
     ]  # fmt: skip
     assert model.output_shape == (None, 1)
+
+
+def test_without_a_network_the_weights_are_random_and_it_says_so(no_mnist, capsys):
+    model, trained = models.imagenet_network("MobileNetV2", (96, 96, 3), alpha=0.35)
+    assert not trained
+    assert model.output_shape == (None, 1000)
+    assert "these are RANDOM" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no network 'LeNet'"):
+        models.imagenet_network("LeNet")
+
+
+@pytest.mark.parametrize("activation", models.ACTIVATIONS)
+def test_activation_functions_begin_with_the_same_weights(activation):
+    model, relu = mnist_cnn(seed=3, activation=activation), mnist_cnn(seed=3)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), relu.get_weights(), strict=True))
+    assert [f"{activation}{n}" for n in (1, 2, 3)] == [x.name for x in model.layers if x.name[:-1] == activation]
+    with pytest.raises(ValueError, match="activation: got 'swoosh'; give one of relu, tanh"):
+        mnist_cnn(activation="swoosh")
+
+
+@pytest.mark.parametrize("name", [f"mnist_{activation}" for activation in models.ACTIVATIONS[1:]])
+def test_networks_with_other_activations_are_as_good_as_their_cards_say(name):
+    card, digits = checkpoint_card(name), load_digits()
+    answers = load_checkpoint(name).predict(digits.images, batch_size=500, verbose=0).argmax(axis=1)
+    assert (answers == digits.labels).mean() == pytest.approx(card["accuracy"]["embedded_digits"], abs=2 / 5000)
+    assert card["accuracy"]["test"] >= 0.97
+
+
+def test_cifar10_network_is_the_example_of_keras():
+    model = models.cifar10_cnn()
+    assert model.count_params() == 1_250_858
+    assert [x.name for x in model.layers if x.count_params()] == "conv1 conv2 conv3 conv4 dense1 logits".split()
+    card = checkpoint_card("cifar10")
+    assert card["accuracy"]["test"] >= 0.75
+    assert card["data"]["training_images"] == 50_000
+    assert load_checkpoint("cifar10").count_params() == card["parameters"] == 1_250_858

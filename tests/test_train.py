@@ -80,3 +80,20 @@ def test_cats_and_dogs_training_is_reproducible(monkeypatch, tmp_path):
     assert cards[0] == cards[1]
     assert cards[0]["parameters"] == 3_453_121
     assert cards[0]["data"]["training_images"] == 8
+
+
+def test_cifar10_training_is_reproducible(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    few = LabelledImages(rng.random((20, 32, 32, 3)).astype(np.float32), np.arange(20) % 10, "made here")
+    monkeypatch.setattr(train.data, "load_cifar10", lambda: Split(few, few, "made here"))
+    cards = [train.ship_cifar10(tmp_path / name, epochs=1) for name in ("first", "second")]
+    assert cards[0] == cards[1]
+    assert cards[0]["parameters"] == 1_250_858
+
+
+def test_other_activations_ship_under_their_names(monkeypatch, tmp_path, few_digits):
+    monkeypatch.setattr(train, "full_mnist", lambda: Split(few_digits, few_digits, "a few digits"))
+    card = train.SHIP["mnist_tanh"](tmp_path)
+    assert card["name"] == "mnist_tanh"
+    assert card["made_by"] == "python -m interp_helpers.train mnist_tanh --seed 0"
+    assert (tmp_path / "mnist_tanh.keras").exists()
