@@ -131,7 +131,8 @@ def rank_layers(curves, chance):
     Raises
     ------
     ValueError
-        If `curves` lacks a column, or `chance` is no share.
+        If `curves` lacks a column, if rows of several curves are mixed (of several networks, say: call it for each),
+        or if `chance` is no share.
     """
     missing = {"layer", "direction", "seed", "distance", "accuracy"} - set(curves.columns)
     if missing or not 0 <= chance < 1:
@@ -139,6 +140,8 @@ def rank_layers(curves, chance):
     rows = []
     for key, curve in curves.groupby(["layer", "direction", "seed"], sort=False):
         distance, accuracy = curve["distance"].to_numpy(), curve["accuracy"].to_numpy()
+        if len(curve) < 2 or len(set(np.sign(np.diff(distance)))) != 1 or distance[1] == distance[0]:
+            raise ValueError(f"curves: the distances of {key} do not go one way; give one curve for each of them")
         area = ((accuracy[1:] + accuracy[:-1]) / 2 * np.diff(distance)).sum() / (distance[-1] - distance[0])
         rows.append((*key, area, _first_below(distance, accuracy, (accuracy[0] + chance) / 2)))
     return pd.DataFrame(rows, columns=["layer", "direction", "seed", "area", "half"])
@@ -205,7 +208,7 @@ def vary_channel(
         raise ValueError(
             f"method={method!r}, on={on!r}: give one of {', '.join(METHODS)}, and one of {', '.join(PLACES)}"
         )
-    found = named_layer(model, layer) if on == "activations" else _with_kernel(model, layer)
+    found = named_layer(model, layer) if on == "activations" else _with_kernel(model, layer, _KERNEL_BY_CHANNEL)
     check_images(model, images)
     if on == "activations" and len(found.output.shape) < 3 and method not in ("kill", "shift"):
         raise ValueError(f"method: {method!r} needs the standard deviation of a map, and {layer!r} has none")
@@ -360,21 +363,15 @@ def _linear(layer):
 
 # --- weights ---------------------------------------------------------------------------------------------------------
 
-_LINEAR_LAYERS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv2DTranspose,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.Dense,
-)
+_KERNEL_BY_CHANNEL = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
+_LINEAR = (*_KERNEL_BY_CHANNEL, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D)
 
 
-def _with_kernel(model, name):
-    """Return the layer of that name, which must be linear in its kernel and bias."""
+def _with_kernel(model, name, kinds=_LINEAR):
+    """Return the layer of that name, which must be linear in its kernel and bias, and of one of these kinds."""
     layer = named_layer(model, name)
-    if not isinstance(layer, _LINEAR_LAYERS):
-        known = [path for path, one in all_layers(model).items() if isinstance(one, _LINEAR_LAYERS)]
+    if not isinstance(layer, kinds):
+        known = [path for path, one in all_layers(model).items() if isinstance(one, kinds)]
         raise ValueError(
             f"layer: {name!r} is a {type(layer).__name__}; give a convolution or dense layer: {', '.join(known)}"
         )

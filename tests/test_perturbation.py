@@ -322,6 +322,8 @@ def test_moved_weights_come_back_after_an_exception(planted, unchanged):
         (lambda m, x, y: vary_channel(m, "average", x, method="shake"), "'shake' needs the standard deviation"),
         (lambda m, x, y: without_channels(m, "relu", x, y, [(0, 7)]), r"channels: got \[0, 7\]"),
         (lambda m, x, y: rank_layers(pd.DataFrame({"layer": []}), 0.1), "curves lacks"),
+        (lambda m, x, y: rank_layers(pd.concat([perturb_layer(m, "conv", x, y)] * 2), 0.1), "do not go one way"),
+        (lambda m, x, y: vary_channel(branched(), "deep", x, on="weights"), "'deep' is a DepthwiseConv2D; .* first, i"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(planted, pixels, unchanged, call, message):

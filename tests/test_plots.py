@@ -2,6 +2,7 @@ import keras
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
@@ -107,3 +108,42 @@ def test_patches_draws_a_pair_of_blocks_for_each_channel():
 def test_bad_input_is_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def falling(layers=("a", "b"), seeds=(0, 1)):
+    """Accuracy curves as perturb_layer gives them."""
+    rows = [
+        {"layer": layer, "direction": "sign", "seed": seed, "distance": d, "accuracy": 1 - d / 4, "low": 0.2, "high": 1}
+        for layer in layers
+        for seed in seeds
+        for d in (0.0, 1.0, 2.0)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_accuracy_curves_have_a_line_for_each_layer_and_one_for_chance():
+    figure = plots.accuracy_curves(falling(), chance=0.1, panels="direction", bands="seeds")
+    (axis,) = figure.axes
+    assert axis.get_title() == "sign"
+    assert len(axis.lines) == 3
+    assert axis.lines[0].get_ydata().tolist() == [1, 0.75, 0.5]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "chance"]
+    plt.close(figure)
+
+
+def test_confusions_are_shares_of_the_true_class():
+    matrix = np.array([[3, 1], [0, 5]])
+    figure = plots.confusions({"one": matrix, "two": matrix.T, "three": matrix}, classes=["cat", "dog"])
+    assert figure.axes[0].images[0].get_array().tolist() == [[0.75, 0.25], [0, 1]]
+    assert figure.axes[0].get_yticklabels()[1].get_text() == "dog"
+    plt.close(figure)
+
+
+def test_channel_heatmap_is_centred_and_marks_channels():
+    table = pd.DataFrame([[1.0, -3.0, 0.0]], index=[7])
+    figure = plots.channel_heatmap(table, marked=[1], label="lost")
+    axis = figure.axes[0]
+    assert axis.images[0].get_clim() == (-3, 3)
+    assert [text.get_color() == plots.ACCENT for text in axis.get_xticklabels()] == [False, True, False]
+    assert axis.get_yticklabels()[0].get_text() == "7"
+    plt.close(figure)
