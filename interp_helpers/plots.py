@@ -476,7 +476,7 @@ def channel_scatter(panels, xlabel, ylabel, marked=(), n_columns=2, sharex=True,
         raise ValueError("panels: give two arrays of one length for each title, and at least one title")
     n_columns = min(n_columns, len(panels))
     n_rows = -(-len(panels) // n_columns)
-    extent = (WIDTH if n_columns > 1 else 6, (3.1 if n_columns < 3 else 2.6) * n_rows + 0.5 + (n_rows == 1))
+    extent = (WIDTH, (3.1 if n_columns < 3 else 2.6) * n_rows + 0.5 + (n_rows == 1))
     figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, sharex=sharex, sharey=True, squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
