@@ -131,7 +131,7 @@ def picture_tabs(draw, first, second, alt, name):
             source, text = _png(draw(a, b)), escape(alt.format(a, b))
             pictures.append(f'<img class="p{i}-{j}" alt="{text}" src="data:image/png;base64,{source}">')
     style = (
-        f"#{name} fieldset{{border:0;padding:0;margin:0 0 .3em}} "
+        f"#{name} fieldset{{border:0;padding:0;margin:0 0 .3em;text-align:left;font-size:17px}} "
         f"#{name} legend{{float:left;font-size:1em;font-weight:bold;margin:0 .8em 0 0;padding:0;width:auto}} "
         f"#{name} label{{display:inline-block;margin:0 .7em 0 0}} #{name} img{{max-width:100%;background:white}} "
         f"@supports selector(:has(*)){{#{name} img{{display:none}} {' '.join(rules)}}}"

@@ -433,7 +433,7 @@ def mean_dots(rows, lines=None, marked=(), label="mean activation", n_columns=2)
             f"rows: got { ({k: np.shape(v) for k, v in rows.items()}) }; give (n, n_channels) for each kind"
         )
     n_rows = -(-len(rows) // n_columns)
-    extent = (WIDTH, 1.75 * n_rows + 0.4)
+    extent = (WIDTH, 1.55 * n_rows + 0.5)
     figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, sharex=True, sharey=True, squeeze=False)
     for axis in axes.flat[len(rows) :]:
         axis.axis("off")
@@ -476,7 +476,7 @@ def channel_scatter(panels, xlabel, ylabel, marked=(), n_columns=2, sharex=True,
         raise ValueError("panels: give two arrays of one length for each title, and at least one title")
     n_columns = min(n_columns, len(panels))
     n_rows = -(-len(panels) // n_columns)
-    extent = (WIDTH, (3.1 if n_columns < 3 else 2.6) * n_rows + 0.5 + (n_rows == 1))
+    extent = (WIDTH, 4.2 if n_rows == 1 else 2.5 * n_rows + 0.5)
     figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, sharex=sharex, sharey=True, squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
