@@ -400,7 +400,8 @@ def channel_report(image, maps, line=np.nan, marked=(), top=None, top_mean=None)
     for axis in (left, right):
         axis.axis("off")
     _dots(lower, maps.mean(axis=(0, 1))[None], line, marked, "mean activation")
-    lower.set_ylim(top=top_mean)
+    if top_mean is not None:
+        lower.set_ylim(-top_mean / 20, top_mean)
     return figure
 
 
@@ -501,7 +502,7 @@ def few_colours(picture, n=40):
     ----------
     picture : PIL.Image.Image
     n : int
-        Steps of viridis; greys and the two line colours take 36 more.
+        Steps of viridis; greys and the two line colours take 52 more.
 
     Returns
     -------
@@ -512,7 +513,7 @@ def few_colours(picture, n=40):
 
     ramp = np.linspace(0, 1, 10)[:, None]
     tints = [1 - ramp * (1 - np.array(mpl.colors.to_rgb(colour))) for colour in (INK, ACCENT)]
-    colours = [mpl.colormaps["viridis"](np.linspace(0, 1, n))[:, :3], np.linspace(0, 1, 16)[:, None].repeat(3, axis=1)]
+    colours = [mpl.colormaps["viridis"](np.linspace(0, 1, n))[:, :3], np.linspace(0, 1, 32)[:, None].repeat(3, axis=1)]
     palette = Image.new("P", (1, 1))
     palette.putpalette((np.concatenate(colours + tints) * 255).round().astype(np.uint8).ravel().tolist())
     return picture.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
