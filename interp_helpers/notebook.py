@@ -8,6 +8,8 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+
 PACKAGE = Path(__file__).parent
 
 
@@ -183,15 +185,17 @@ def explorer(draw, start, **choices):
 def _png(figure):
     """Return a figure as a small PNG, in base64, and close it."""
     import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     from interp_helpers.plots import few_colours
 
-    drawn, small = io.BytesIO(), io.BytesIO()
-    with plt.rc_context({"savefig.bbox": "standard"}):  # all of one size
-        figure.savefig(drawn, dpi=80)
+    figure.set_dpi(80)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # drawn once, and all of one size, which savefig would not do
     plt.close(figure)
-    few_colours(Image.open(drawn)).save(small, "png", optimize=True)
+    small = io.BytesIO()
+    few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(small, "png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
 
 
