@@ -209,6 +209,82 @@ def cluttered(digits, n, size=84, n_pieces=8, seed=0):
     return LabelledImages(images, digits.labels[chosen], f"{digits.source}, on canvases"), np.array(boxes)
 
 
+def mean_digits(digits):
+    """Return the mean image of each class (Casacuberta Puig 2019, section 4.1.2).
+
+    Parameters
+    ----------
+    digits : LabelledImages
+
+    Returns
+    -------
+    LabelledImages
+        One image for each class that occurs, in order of class.
+
+    Raises
+    ------
+    ValueError
+        If there is no image.
+    """
+    if len(digits) == 0:
+        raise ValueError("digits: there is no image; give at least one")
+    classes = np.unique(digits.labels)
+    means = np.stack([digits.images[digits.labels == k].mean(axis=0) for k in classes])
+    return LabelledImages(means, classes, f"{digits.source}, mean of each class")
+
+
+def input_kinds(digits, ideal, index=0, seed=0):
+    """Return the kinds of input that the tutorial feeds to the hidden channels, one image of each class for each kind.
+
+    Parameters
+    ----------
+    digits : LabelledImages
+        Pixels in [0, 1].
+    ideal : ndarray, shape (n_classes, height, width, channels)
+        The ideal digit of each class, in order of class.
+    index : int
+        Which digit of each class stands for it; the tutorial takes the first.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    dict of str to ndarray, each of the shape of `ideal`, float32
+        "digit"; "mean", the mean image; "ideal"; "uniform noise", in [0, 1], another draw for each class; "digit +
+        source's noise", Gaussian noise that has the mean and the standard deviation of the image's own pixels;
+        "digit + zero-mean noise", the same draws without the mean. Pixels of the last two leave [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If `ideal` does not have one image for each class, or if a class has no digit of that index.
+
+    Notes
+    -----
+    Casacuberta Puig (2019), section 4.1. Its noise comes in rows, all of one mean and standard deviation; here at once.
+    """
+    classes = np.unique(digits.labels)
+    expected = (len(classes), *digits.images.shape[1:])
+    if np.shape(ideal) != expected:
+        raise ValueError(f"ideal: got shape {np.shape(ideal)}; give {expected}, an image for each class")
+    fewest = min(np.sum(digits.labels == k) for k in classes)
+    if not 0 <= index < fewest:
+        raise ValueError(f"index: got {index}; every class has a digit from 0 to {fewest - 1}")
+    rng = np.random.default_rng(seed)
+    digit = np.stack([digits.images[digits.labels == k][index] for k in classes])
+    level, spread = digit.mean(axis=(1, 2, 3), keepdims=True), digit.std(axis=(1, 2, 3), keepdims=True)
+    shake = spread * rng.standard_normal(expected)
+    kinds = {
+        "digit": digit,
+        "mean": mean_digits(digits).images,
+        "ideal": np.array(ideal),
+        "uniform noise": rng.random(expected),
+        "digit + source's noise": digit + level + shake,
+        "digit + zero-mean noise": digit + shake,
+    }
+    return {name: images.astype(np.float32) for name, images in kinds.items()}
+
+
 def leave_out(data, others):
     """Return `data` without the images that also occur in `others`, compared pixel by pixel.
 

@@ -1,7 +1,14 @@
 """What the chapters need as pages: numbers for the prose, questions to check yourself, stored runs."""
 
+import base64
+import io
 import json
+import os
+from html import escape
+from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 PACKAGE = Path(__file__).parent
 
@@ -80,6 +87,116 @@ def load_stored_run(name):
     versions = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
     print(f"Stored run of {run['script']}, {run['date']} ({versions}); make results makes it again.")
     return run
+
+
+def picture_tabs(draw, first, second, alt, name):
+    """Draw a figure for every pair of two choices, and show the one that the reader picks; works without a kernel.
+
+    All figures are in the page, which shows one of them by CSS alone: in the built book, in slides, in Colab and in
+    Jupyter alike.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(a, b)`` returns a Matplotlib figure.
+    first, second : (str, sequence)
+        What the choice is called, and its values.
+    alt : str
+        Alternative text of each picture, with ``{0}`` and ``{1}`` for the two choices.
+    name : str
+        Identifies the choices on their page.
+
+    Returns
+    -------
+    IPython.display.HTML
+
+    Raises
+    ------
+    ValueError
+        If a choice has no values.
+    """
+    from IPython.display import HTML
+
+    if not len(first[1]) or not len(second[1]):
+        raise ValueError("first, second: give at least one value for each choice")
+    menus, rules, pictures = [], [], []
+    for which, (title, values) in enumerate((first, second)):
+        buttons = [
+            f'<label><input type="radio" name="{name}-{which}" id="{name}-{which}-{i}"{" checked" if i == 0 else ""}> '
+            f"{escape(str(value))}</label>"
+            for i, value in enumerate(values)
+        ]
+        menus.append(f"<fieldset><legend>{escape(title)}</legend>{' '.join(buttons)}</fieldset>")
+    for i, a in enumerate(first[1]):
+        for j, b in enumerate(second[1]):
+            rules.append(f"#{name}:has(#{name}-0-{i}:checked):has(#{name}-1-{j}:checked) .p{i}-{j}{{display:block}}")
+            source, text = _png(draw(a, b)), escape(alt.format(a, b))
+            pictures.append(f'<img class="p{i}-{j}" alt="{text}" src="data:image/png;base64,{source}">')
+    style = (
+        f"#{name} fieldset{{border:0;padding:0;margin:0 0 .3em;text-align:left;font-size:17px}} "
+        f"#{name} legend{{float:left;font-size:1em;font-weight:bold;margin:0 .8em 0 0;padding:0;width:auto}} "
+        f"#{name} label{{display:inline-block;margin:0 .7em 0 0}} #{name} img{{max-width:100%;background:white}} "
+        f"@supports selector(:has(*)){{#{name} img{{display:none}} {' '.join(rules)}}}"
+    )
+    return HTML(f'<div id="{name}"><style>{style}</style>{"".join(menus)}{"".join(pictures)}</div>')
+
+
+def explorer(draw, start, **choices):
+    """Let the reader choose what is drawn: menus and sliders where somebody is there, one figure on a page.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes one value of each choice, by name, and draws a Matplotlib figure.
+    start : dict
+        What is shown first, and on a page.
+    **choices
+        name=sequence of values; whole numbers get a slider, others a menu.
+
+    Raises
+    ------
+    ValueError
+        If `start` does not have one value of each choice.
+
+    Notes
+    -----
+    Needs ipywidgets, which Colab has; without it, or while the book is built (``INTERP_STATIC`` is set), there are no
+    menus.
+    """
+    if set(start) != set(choices) or any(start[name] not in list(values) for name, values in choices.items()):
+        raise ValueError(f"start: got {start}; give one value of each of {', '.join(choices)}")
+    if os.environ.get("INTERP_STATIC") or find_spec("ipywidgets") is None:
+        draw(**start)
+        return
+    import ipywidgets
+
+    def show(**chosen):
+        draw(**chosen)  # and return nothing: a returned figure would be shown a second time
+
+    controls = {
+        name: (ipywidgets.SelectionSlider if isinstance(start[name], int) else ipywidgets.Dropdown)(
+            options=list(values), value=start[name], description=name
+        )
+        for name, values in choices.items()
+    }
+    ipywidgets.interact(show, **controls)
+
+
+def _png(figure):
+    """Return a figure as a small PNG, in base64, and close it."""
+    import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    from interp_helpers.plots import few_colours
+
+    figure.set_dpi(80)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # drawn once, and all of one size, which savefig would not do
+    plt.close(figure)
+    small = io.BytesIO()
+    few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(small, "png", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 _QUIZ_COLOURS = {

@@ -451,6 +451,189 @@ def opened_network(model, image, layers=("conv1", "conv2")):
     return figure
 
 
+def channel_report(image, maps, line=np.nan, marked=(), top=None, top_mean=None):
+    """Draw an image, what all channels make of it, and the mean of each map above or below the nearly dead.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width) or (height, width, 1)
+        Grey, from 0 to 1; what leaves that range is drawn as black or white.
+    maps : ndarray, shape (height, width, n_channels)
+        Activations, on one scale that begins at 0.
+    line : float
+        Where `interp_helpers.layers.nearly_dead` draws its line; NaN draws none.
+    marked : sequence of int
+        Channels whose number and point are drawn in the accent colour.
+    top : float, optional
+        End of the colour scale, to share it between figures; the largest activation by default.
+    top_mean : float, optional
+        End of the scale of the means.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If `image` or `maps` has another shape.
+    """
+    image, maps = np.asarray(image), np.asarray(maps)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim != 2 or maps.ndim != 3:
+        raise ValueError(
+            f"maps: got shape {maps.shape} for an image of {image.shape}; give (h, w, n_channels), (h, w) or (h, w, 1)"
+        )
+    figure = plt.figure(figsize=(WIDTH, 6))
+    figure.set_layout_engine("none")  # fixed places, so that one can flip through such figures
+    left, right, bar, lower = (
+        figure.add_axes(place)
+        for place in ([0, 0.56, 0.15, 0.26], [0.17, 0.4, 0.69, 0.54], [0.88, 0.42, 0.02, 0.5], [0.13, 0.1, 0.85, 0.25])
+    )
+    left.imshow(image, cmap="gray", vmin=0, vmax=1)
+    left.set_title("input")
+    height, width, gap, n_columns = *maps.shape[:2], (8, 2), 8
+    picture = right.imshow(_tiled(maps, n_columns, gap), vmin=0, vmax=top)
+    for c in range(maps.shape[2]):
+        colour, weight = (ACCENT, "bold") if c in marked else ("black", "normal")
+        x, y = (c % n_columns + 0.5) * (width + gap[1]), (c // n_columns) * (height + gap[0]) - 1
+        right.text(x, y, str(c), color=colour, fontweight=weight, fontsize=10, ha="center", va="bottom")
+    figure.colorbar(picture, cax=bar, label="activation")
+    for axis in (left, right):
+        axis.axis("off")
+    _dots(lower, maps.mean(axis=(0, 1))[None], line, marked, "mean activation")
+    if top_mean is not None:
+        lower.set_ylim(-top_mean / 20, top_mean)
+    return figure
+
+
+def mean_dots(rows, lines=None, marked=(), label="mean activation", n_columns=2):
+    """Draw the mean activation of each channel, a panel for each kind of input, with the line of the nearly dead.
+
+    Parameters
+    ----------
+    rows : dict of str to ndarray, shape (n, n_channels)
+        For each kind n images or classes: small points; their mean is a large one.
+    lines : dict of str to float, optional
+        One for each kind; NaN draws none.
+    marked : sequence of int
+        Channels drawn in the accent colour.
+    label : str
+    n_columns : int
+        Panels in a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no kind, or if one is not two-dimensional.
+    """
+    if not rows or any(np.ndim(values) != 2 for values in rows.values()):
+        raise ValueError(
+            f"rows: got { ({k: np.shape(v) for k, v in rows.items()}) }; give (n, n_channels) for each kind"
+        )
+    n_rows = -(-len(rows) // n_columns)
+    extent = (WIDTH, 1.55 * n_rows + 0.5)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(rows) :]:
+        axis.axis("off")
+    for axis, (name, values) in zip(axes.flat, rows.items(), strict=False):
+        _dots(axis, np.asarray(values), (lines or {}).get(name, np.nan), marked)
+        axis.set_title(name, fontsize=12, pad=3)
+        axis.set_xlabel("")
+        axis.tick_params(labelsize=11)
+    figure.supxlabel("channel", fontsize=13)
+    figure.supylabel(label, fontsize=13)
+    return figure
+
+
+def channel_scatter(panels, xlabel, ylabel, marked=(), n_columns=2, sharex=True, numbers=True):
+    """Draw one property of the channels against another, with the numbers of the channels, a panel for each case.
+
+    Parameters
+    ----------
+    panels : dict of str to (ndarray, ndarray), each of shape (n_channels,)
+        Title, then what goes across and what goes up.
+    xlabel, ylabel : str
+    marked : sequence of int, or dict of str to sequence of int
+        Channels in the accent colour, in all panels or for each panel.
+    n_columns : int
+    sharex : bool
+        All panels have the same horizontal axis.
+    numbers : bool
+        Write the channel's number beside its point.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no panel, or if the two properties of one have different lengths.
+    """
+    if not panels or any(np.shape(x) != np.shape(y) for x, y in panels.values()):
+        raise ValueError("panels: give two arrays of one length for each title, and at least one title")
+    n_columns = min(n_columns, len(panels))
+    n_rows = -(-len(panels) // n_columns)
+    extent = (WIDTH, 4.2 if n_rows == 1 else 2.5 * n_rows + 0.5)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, sharex=sharex, sharey=True, squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.axis("off")
+    for axis, (title, (x, y)) in zip(axes.flat, panels.items(), strict=False):
+        red = marked[title] if isinstance(marked, dict) else marked
+        colours = [ACCENT if c in red else INK for c in range(len(x))]
+        axis.scatter(x, y, c=colours, s=22)
+        for c, (across, up) in enumerate(zip(x, y, strict=True) if numbers else []):
+            axis.annotate(str(c), (across, up), (3, 2), textcoords="offset points", fontsize=9, color=colours[c])
+        axis.set_title(title, fontsize=13)
+        axis.tick_params(labelsize=11)
+        axis.locator_params(axis="x", nbins=4)
+    figure.supxlabel(xlabel, fontsize=13)
+    figure.supylabel(ylabel, fontsize=13)
+    return figure
+
+
+def few_colours(picture, n=40):
+    """Reduce a drawn figure to the colours of this book, which makes its file small.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+    n : int
+        Steps of viridis; greys and the two line colours take 52 more.
+
+    Returns
+    -------
+    PIL.Image.Image
+        With a palette.
+    """
+    from PIL import Image
+
+    ramp = np.linspace(0, 1, 10)[:, None]
+    tints = [1 - ramp * (1 - np.array(mpl.colors.to_rgb(colour))) for colour in (INK, ACCENT)]
+    colours = [mpl.colormaps["viridis"](np.linspace(0, 1, n))[:, :3], np.linspace(0, 1, 32)[:, None].repeat(3, axis=1)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((np.concatenate(colours + tints) * 255).round().astype(np.uint8).ravel().tolist())
+    return picture.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+def _dots(axis, values, line, marked, label=""):
+    """Draw a row of values for each channel as small points, their mean as a large one, and a line across."""
+    for c, column in enumerate(values.T):
+        colour = ACCENT if c in marked else INK
+        if len(column) > 1:
+            axis.plot(np.full(len(column), c), column, ".", color=colour, markersize=3, alpha=0.5)
+        axis.plot(c, column.mean(), "o", color=colour, markersize=5)
+    if np.isfinite(line):
+        axis.axhline(line, color="black", linewidth=1, linestyle="--")
+    axis.set(xlabel="channel", ylabel=label, xticks=range(0, values.shape[1], 4))
+
+
 def _block(tiles):
     """Lay nine coloured tiles out as three by three, with white gaps."""
     framed = np.pad(tiles, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1)
@@ -475,12 +658,12 @@ def _draw_maps(axis, x, y, side, channels, colour):
         axis.add_patch(Rectangle(corner, side, side, facecolor=colour, edgecolor="white", linewidth=0.8))
 
 
-def _tiled(maps, n_columns=8, gap=2):
+def _tiled(maps, n_columns=8, gap=(2, 2)):
     """Lay the channels of (height, width, channels) out in one picture on one scale, with gaps of NaN between them."""
     height, width, channels = maps.shape
     n_rows = -(-channels // n_columns)
-    picture = np.full((n_rows * (height + gap) - gap, n_columns * (width + gap) - gap), np.nan)
+    picture = np.full((n_rows * (height + gap[0]) - gap[0], n_columns * (width + gap[1]) - gap[1]), np.nan)
     for c in range(channels):
-        top, left = (c // n_columns) * (height + gap), (c % n_columns) * (width + gap)
+        top, left = (c // n_columns) * (height + gap[0]), (c % n_columns) * (width + gap[1])
         picture[top : top + height, left : left + width] = maps[..., c]
     return picture

@@ -39,3 +39,10 @@ def test_keras_1_names_are_gone():
     model.compile(loss="mse")
     with pytest.raises(TypeError, match="nb_epoch"):
         model.fit(np.zeros((1, 2)), np.zeros(1), nb_epoch=1)
+
+
+def test_a_slice_is_not_a_copy():
+    x_train = np.zeros((2, 1, 28, 28))
+    fake = x_train[0]
+    fake[0, :] = 1
+    assert x_train[0].min() == 1

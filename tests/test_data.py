@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp_helpers import data
-from interp_helpers.data import LabelledImages, leave_out, load_digits, load_mnist
+from interp_helpers.data import LabelledImages, input_kinds, leave_out, load_digits, load_mnist, mean_digits
 
 
 @pytest.fixture
@@ -142,6 +142,87 @@ def test_the_real_training_set_and_the_digits_are_apart(mnist_as_found):
         assert_sound(mnist_as_found.test, 10_000)
         unseen = load_digits().images
     assert not any(image.tobytes() in seen for image in unseen)
+
+
+# --- kinds of input --------------------------------------------------------------------------------------------------
+
+
+def two_classes():
+    """Three pictures of each of two classes, mixed: class 4 is 0, 0.1, 0.2 everywhere, class 7 is 0.6, 0.7, 0.8."""
+    levels = np.array([0.6, 0.0, 0.1, 0.7, 0.2, 0.8], np.float32)
+    images = np.ones((6, 5, 5, 1), np.float32) * levels.reshape(6, 1, 1, 1)
+    return LabelledImages(images, np.array([7, 4, 4, 7, 4, 7]), "made here")
+
+
+def test_mean_digits_by_hand():
+    means = mean_digits(two_classes())
+    assert means.labels.tolist() == [4, 7]
+    assert means.images.shape == (2, 5, 5, 1)
+    assert means.images[:, 0, 0, 0].tolist() == pytest.approx([0.1, 0.7])
+
+
+def test_mean_digits_are_those_of_500():
+    digits = load_digits()
+    means = mean_digits(digits)
+    assert_means = np.stack([digits.images[500 * k : 500 * (k + 1)].mean(axis=0) for k in range(10)])
+    assert np.array_equal(means.images, assert_means)
+    assert means.labels.tolist() == list(range(10))
+
+
+def test_input_kinds_by_hand():
+    ideal = np.zeros((2, 5, 5, 1), np.float32)
+    kinds = input_kinds(two_classes(), ideal, index=1)
+    assert list(kinds) == [
+        "digit", "mean", "ideal", "uniform noise", "digit + source's noise", "digit + zero-mean noise"
+    ]  # fmt: skip
+    assert all(images.shape == (2, 5, 5, 1) and images.dtype == np.float32 for images in kinds.values())
+    assert kinds["digit"][:, 0, 0, 0].tolist() == pytest.approx([0.1, 0.7])
+    assert kinds["mean"][:, 0, 0, 0].tolist() == pytest.approx([0.1, 0.7])
+    assert np.array_equal(kinds["ideal"], ideal)
+    assert 0 <= kinds["uniform noise"].min() < kinds["uniform noise"].max() <= 1
+    assert not np.array_equal(*kinds["uniform noise"])
+    # flat pictures have no spread: the source's noise doubles them, and without its mean nothing is left
+    np.testing.assert_allclose(kinds["digit + source's noise"], 2 * kinds["digit"], atol=1e-6)
+    np.testing.assert_allclose(kinds["digit + zero-mean noise"], kinds["digit"], atol=1e-6)
+
+
+def test_noise_has_the_mean_and_spread_of_the_image():
+    digits = load_digits()
+    kinds = input_kinds(digits, np.zeros((10, 28, 28, 1)))
+    noise = kinds["digit + source's noise"] - kinds["digit"]
+    level, spread = kinds["digit"].mean(axis=(1, 2, 3)), kinds["digit"].std(axis=(1, 2, 3))
+    np.testing.assert_allclose(noise.mean(axis=(1, 2, 3)), level, atol=0.05)
+    np.testing.assert_allclose(noise.std(axis=(1, 2, 3)), spread, rtol=0.1)
+    centred = kinds["digit + zero-mean noise"] - kinds["digit"]
+    np.testing.assert_allclose(noise - centred, np.ones_like(noise) * level.reshape(10, 1, 1, 1), atol=1e-5)
+
+
+def test_input_kinds_same_seed_same_noise_and_the_digits_stay():
+    digits = load_digits()
+    before = digits.images.copy()
+    ideal = np.zeros((10, 28, 28, 1))
+    one, same, other = (input_kinds(digits, ideal, seed=seed)["uniform noise"] for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert np.array_equal(digits.images, before)
+
+
+@pytest.mark.parametrize(
+    ("ideal", "index", "message"),
+    [
+        (np.zeros((3, 5, 5, 1)), 0, r"ideal: got shape \(3, 5, 5, 1\); give \(2, 5, 5, 1\)"),
+        (np.zeros((2, 5, 5, 1)), 3, "index: got 3; every class has a digit from 0 to 2"),
+        (np.zeros((2, 5, 5, 1)), -1, "index: got -1"),
+    ],
+)
+def test_bad_kinds_are_refused(ideal, index, message):
+    with pytest.raises(ValueError, match=message):
+        input_kinds(two_classes(), ideal, index)
+
+
+def test_no_mean_of_nothing():
+    with pytest.raises(ValueError, match="digits: there is no image"):
+        mean_digits(two_classes().subset(slice(0)))
 
 
 # --- where MNIST comes from ------------------------------------------------------------------------------------------

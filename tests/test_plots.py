@@ -89,6 +89,51 @@ def test_patches_draws_a_pair_of_blocks_for_each_channel():
     assert [axis.get_title() for axis in figure.axes[:5]] == list("01234")
 
 
+def test_channel_report_marks_channels_and_draws_the_line():
+    maps = np.random.default_rng(0).random((6, 6, 10))
+    figure = plots.channel_report(np.zeros((8, 8, 1)), maps, line=0.5, marked=[3], top=0.8, top_mean=0.9)
+    numbers = {text.get_text(): text.get_color() for axis in figure.axes for text in axis.texts}
+    assert set(numbers) == set(map(str, range(10)))
+    assert [c for c, colour in numbers.items() if colour == plots.ACCENT] == ["3"]
+    maps_axis = next(axis for axis in figure.axes if axis.texts)
+    assert maps_axis.images[0].get_clim() == (0, 0.8)
+    dots = figure.axes[-1].lines
+    assert [point.get_ydata()[0] for point in dots[:10]] == pytest.approx(maps.mean(axis=(0, 1)).tolist())
+    assert list(dots[-1].get_ydata()) == [0.5, 0.5]
+    assert figure.axes[-1].get_ylim()[1] == 0.9
+
+
+def test_mean_dots_have_a_panel_for_each_kind_on_one_scale():
+    rows = {"a": np.array([[1.0, 2, 3], [3, 2, 1]]), "b": np.array([[4.0, 5, 6]]), "c": np.zeros((1, 3))}
+    figure = plots.mean_dots(rows, {"a": 1.5, "b": np.nan}, marked=[2])
+    panels = [axis for axis in figure.axes if axis.get_title()]
+    assert [axis.get_title() for axis in panels] == ["a", "b", "c"]
+    assert len({axis.get_ylim() for axis in panels}) == 1
+    large = [line for line in panels[0].lines if line.get_marker() == "o"]
+    assert [line.get_ydata()[0] for line in large] == [2, 2, 2]
+    assert [line.get_color() for line in large] == [plots.INK, plots.INK, plots.ACCENT]
+    dashed = [[line for line in axis.lines if line.get_linestyle() == "--"] for axis in panels]
+    assert [len(lines) for lines in dashed] == [1, 0, 0]
+
+
+def test_channel_scatter_numbers_and_marks_the_channels_of_each_panel():
+    x, y = np.arange(4.0), np.arange(4.0) ** 2
+    figure = plots.channel_scatter({"one": (x, y), "two": (-x, y)}, "across", "up", {"one": [1], "two": [0, 3]})
+    marked = [[c for c, text in enumerate(axis.texts) if text.get_color() == plots.ACCENT] for axis in figure.axes]
+    assert marked == [[1], [0, 3]]
+    assert [text.get_text() for text in figure.axes[0].texts] == list("0123")
+    np.testing.assert_array_equal(figure.axes[1].collections[0].get_offsets(), np.stack([-x, y], axis=1))
+
+
+def test_few_colours_keeps_white_black_and_the_line_colours():
+    from PIL import Image
+
+    wanted = [to_rgba(colour) for colour in ("white", "black", plots.INK, plots.ACCENT)]
+    pixels = (np.array([wanted])[..., :3] * 255).round().astype(np.uint8)
+    kept = np.asarray(plots.few_colours(Image.fromarray(pixels)).convert("RGB")).astype(int)
+    assert np.abs(kept - pixels).max() <= 2
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -99,6 +144,11 @@ def test_patches_draws_a_pair_of_blocks_for_each_channel():
         (lambda: plots.confusion_heatmap(np.zeros((2, 3))), "matrix: got shape"),
         (lambda: plots.patches(np.zeros((2, 9, 3, 3)), np.zeros((2, 8, 3, 3))), "slopes: got shape"),
         (lambda: plots.map_table({"a": np.zeros((2, 3, 3)), "b": np.zeros((1, 3, 3))}), "columns: got"),
+        (lambda: plots.channel_report(np.zeros((8, 8)), np.zeros((8, 8))), "maps: got shape"),
+        (lambda: plots.channel_report(np.zeros((8, 8, 3)), np.zeros((8, 8, 2))), "maps: got shape"),
+        (lambda: plots.mean_dots({}), "rows: got"),
+        (lambda: plots.mean_dots({"a": np.zeros(3)}), "rows: got"),
+        (lambda: plots.channel_scatter({"a": (np.zeros(3), np.zeros(2))}, "", ""), "panels: give two arrays"),
         (lambda: plots.architecture(keras.Sequential([keras.layers.Dense(2)])), "model: give a built network"),
         (lambda: plots.architecture(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])), "model: give"),
         (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28))), "image: got shape"),
