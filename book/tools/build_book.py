@@ -33,7 +33,8 @@ def main():
         clear_stale_cache()
     except ValueError as error:
         fail(error)
-    os.environ["INTERP_STATIC"] = "1"  # nobody can turn a widget on a page: explorers draw a figure
+    # nobody can turn a widget on a page: explorers draw a figure, and there are no progress bars
+    os.environ |= {"INTERP_STATIC": "1", "TQDM_DISABLE": "1"}
     # only the first run of a builder executes the notebooks, so this is the step that has to be strict
     jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
     command = [jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going"]
