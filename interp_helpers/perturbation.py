@@ -52,6 +52,7 @@ def perturb_layer(
         For the random directions.
     relative : bool
     batch_size : int
+        Everything that lies before the layer is kept for so many images; smaller for large images.
 
     Returns
     -------
@@ -62,13 +63,14 @@ def perturb_layer(
     Raises
     ------
     ValueError
-        If there is no such layer or it has no kernel, if the direction is unknown, `steps` not positive, `size` not
-        finite, if images or labels do not fit the model or each other.
+        If there is no such layer, or if it is not linear in a kernel of its own; if the direction is unknown, `steps`
+        not positive, `size` 0 or not finite; if all weights are the same and the steps are relative; if images or
+        labels do not fit the model or each other; if a score is not finite any more.
     """
     found = _with_kernel(model, layer)
     labels = _checked_labels(model, images, labels)
-    if not (isinstance(steps, int | np.integer) and steps > 0) or not np.isfinite(size):
-        raise ValueError(f"steps={steps}, size={size}: give a positive number of steps, and a finite size")
+    if not (isinstance(steps, int | np.integer) and steps > 0) or not np.isfinite(size) or size == 0:
+        raise ValueError(f"steps={steps}, size={size}: give a positive number of steps, and a finite size other than 0")
     line = _direction(found, direction, seed, relative)
     n_right = np.zeros(steps + 1, int)
     bar = tqdm(total=-(-len(images) // batch_size) * (steps + 1), desc=layer, leave=False)
@@ -126,24 +128,28 @@ def rank_layers(curves, chance):
     pandas.DataFrame
         One row for each curve: layer, direction, seed, area (under the curve, as a mean accuracy over the distance:
         trapezoids), half (the distance at which the accuracy is first halfway between its start and chance, between
-        two steps by linear interpolation; infinite if it never is).
+        two steps by linear interpolation; infinite if it never is, NaN if it begins there).
 
     Raises
     ------
     ValueError
         If `curves` lacks a column, if rows of several curves are mixed (of several networks, say: call it for each),
-        or if `chance` is no share.
+        if the curves go over different distances, or if `chance` is no share.
     """
     missing = {"layer", "direction", "seed", "distance", "accuracy"} - set(curves.columns)
     if missing or not 0 <= chance < 1:
         raise ValueError(f"curves lacks {sorted(missing) or 'nothing'}, chance={chance}: give rows of perturb_layer")
-    rows = []
+    rows, ends = [], set()
     for key, curve in curves.groupby(["layer", "direction", "seed"], sort=False):
         distance, accuracy = curve["distance"].to_numpy(), curve["accuracy"].to_numpy()
         if len(curve) < 2 or len(set(np.sign(np.diff(distance)))) != 1 or distance[1] == distance[0]:
             raise ValueError(f"curves: the distances of {key} do not go one way; give one curve for each of them")
         area = ((accuracy[1:] + accuracy[:-1]) / 2 * np.diff(distance)).sum() / (distance[-1] - distance[0])
-        rows.append((*key, area, _first_below(distance, accuracy, (accuracy[0] + chance) / 2)))
+        half = _first_below(distance, accuracy, (accuracy[0] + chance) / 2) if accuracy[0] > chance else np.nan
+        rows.append((*key, area, half))
+        ends.add(round(float(abs(distance[-1] - distance[0])), 9))
+    if len(ends) > 1:
+        raise ValueError(f"curves: they go over distances of {sorted(ends)}; areas compare over the same distance only")
     return pd.DataFrame(rows, columns=["layer", "direction", "seed", "area", "half"])
 
 
@@ -202,7 +208,8 @@ def vary_channel(
     ------
     ValueError
         If there is no such layer, method, place, channel or class, if the images do not fit the model, if the layer
-        has no kernel (weights), or if the method needs a standard deviation and the layer has no maps (activations).
+        is not linear in a kernel with a last axis of channels (weights), or if the method needs a standard deviation
+        and a channel is a single number.
     """
     if method not in METHODS or on not in PLACES:
         raise ValueError(
@@ -210,8 +217,9 @@ def vary_channel(
         )
     found = named_layer(model, layer) if on == "activations" else _with_kernel(model, layer, _KERNEL_BY_CHANNEL)
     check_images(model, images)
-    if on == "activations" and len(found.output.shape) < 3 and method not in ("kill", "shift"):
-        raise ValueError(f"method: {method!r} needs the standard deviation of a map, and {layer!r} has none")
+    varying = found.output.shape[1:-1] if on == "activations" else found.kernel.shape[:-1]
+    if method not in ("kill", "shift") and None not in varying and np.prod(varying) == 1:
+        raise ValueError(f"method: {method!r} needs a standard deviation, and a channel of {layer!r} is one number")
     channels = _checked_channels(found, range(found.output.shape[-1]) if channels is None else channels)
     sizes = _checked_sizes(METHODS[method] if size is None else size, len(images), found.output.shape[-1])
     classes = _checked_target(model, target, len(images))
@@ -260,7 +268,8 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
     -------
     pandas.DataFrame
         One row for each group, after a first one with no channel set to zero: channels (tuple), accuracy, low, high
-        (95 % interval, Wilson), score (mean score of the true class).
+        (95 % interval, Wilson), lost and won (images that the whole network gets right and the group's absence wrong,
+        and the opposite), score (mean score of the true class).
 
     Raises
     ------
@@ -270,24 +279,27 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
     found = named_layer(model, layer)
     labels = _checked_labels(model, images, labels)
     n_channels = found.output.shape[-1]
-    groups = [(c,) for c in range(n_channels)] if groups is None else [tuple(group) for group in groups]
-    _checked_channels(found, [channel for group in groups for channel in group])
+    groups = [(c,) for c in range(n_channels)] if groups is None else list(groups)
+    if not all(isinstance(group, tuple | list) for group in groups):
+        raise ValueError(f"groups: got {groups}; give a sequence of sequences of channels, as [(3,), (3, 5)]")
+    groups = [tuple(_checked_channels(found, group)) for group in groups]
     groups = [(), *groups]
     kept = np.ones((len(groups), n_channels), np.float32)
     for row, group in zip(kept, groups, strict=True):
         row[list(group)] = 0
-    n_right, total = np.zeros(len(groups), int), np.zeros(len(groups))
+    right, total = np.zeros((len(groups), len(images)), bool), np.zeros(len(groups))
     bar = tqdm(total=-(-len(images) // batch_size) * len(groups), desc=f"{layer} without", leave=False)
     for part in _batches(len(images), batch_size):
         with _resumed(model, found, images[part]) as (start, _, rest):
             for row, keep in enumerate(kept):
                 reached = rest(start * keep)
-                n_right[row] += (_answers(reached) == labels[part]).sum()
+                right[row, part] = _answers(reached) == labels[part]
                 total[row] += _of_class(reached, labels[part]).sum()
                 bar.update()
     bar.close()
-    rows = pd.DataFrame({"channels": groups}).join(_with_interval(n_right, len(images)))
-    return rows.assign(score=total / len(images))
+    rows = pd.DataFrame({"channels": groups}).join(_with_interval(right.sum(axis=1), len(images)))
+    lost, won = (right[0] & ~right).sum(axis=1), (~right[0] & right).sum(axis=1)
+    return rows.assign(lost=lost, won=won, score=total / len(images))
 
 
 # --- running a network from the middle -------------------------------------------------------------------------------
@@ -315,6 +327,7 @@ def _resumed(model, layer, images, line=None):
         From another output of the layer, of the same shape, to the scores, ndarray (n, n_scores).
     """
     leaves = [one for one in all_layers(model).values() if not isinstance(one, keras.Model)]
+    _check_layers(leaves, layer if line else None)
     scoring = scores(model)
     entered = []
 
@@ -325,26 +338,57 @@ def _resumed(model, layer, images, line=None):
     call = layer.call
     with replaced_calls({layer: remember}), recorded(leaves) as outputs:
         scoring(images, training=False)
-    start, along = only_output(layer, outputs), None
+    start, along = keras.ops.cast(only_output(layer, outputs), "float32"), None
     if line:
         with _linear(layer):
-            start = layer(entered[0])
+            start = keras.ops.cast(layer(entered[0]), "float32")
             with _replaced_weights(layer, line):
-                along = layer(entered[0])
+                along = keras.ops.cast(layer(entered[0]), "float32")
+            _check_linear(layer, entered[0][:1], start[:1] + along[:1], line)
     order = list(outputs)  # layers in the order in which they were done
     earlier = set(order[: order.index(id(layer))])
     known = {one: _constant(outputs[id(one)][0]) for one in leaves if id(one) in earlier and len(outputs[id(one)]) == 1}
+    outputs.clear()  # later layers need not be kept
     given = [start]
 
     def put_out(*arguments, **options):
-        return layer.activation(given[0]) if line else given[0]
+        output = keras.ops.cast(given[0], layer.compute_dtype)
+        return layer.activation(output) if line else output
 
     def rest(output):
         given[0] = output
-        return keras.ops.convert_to_numpy(scoring(images, training=False)).astype(np.float32)
+        reached = keras.ops.convert_to_numpy(keras.ops.cast(scoring(images, training=False), "float32"))
+        if not np.isfinite(reached).all():
+            raise ValueError(f"size: the scores are not finite any more after so large a change of {layer.name!r}")
+        return reached
 
     with replaced_calls(known | {layer: put_out}):
         yield start, along, rest
+
+
+def _check_layers(leaves, weighted):
+    """Refuse channels that come first, and a layer whose weights another layer uses, too."""
+    first = [one.name for one in leaves if getattr(one, "data_format", None) == "channels_first"]
+    if first:
+        raise ValueError(f"model: {first[0]!r} has its channels first; give a model with channels last")
+    if weighted is not None:
+        own = {id(variable) for variable in weighted.weights}
+        shared = [
+            one.name for one in leaves if one is not weighted and own & {id(variable) for variable in one.weights}
+        ]
+        if shared:
+            raise ValueError(f"layer: {weighted.name!r} shares its weights with {', '.join(shared)}")
+
+
+def _check_linear(layer, inputs, expected, line):
+    """Refuse a layer that makes something of its own of its kernel, as one with normalized weights does."""
+    moved = {name: weights + line[name] for name, weights in _weights(layer).items()}
+    with _replaced_weights(layer, moved):
+        reached = keras.ops.convert_to_numpy(keras.ops.cast(layer(inputs), "float32"))
+    tolerance = 0.05 if layer.compute_dtype != "float32" else 1e-3
+    expected = keras.ops.convert_to_numpy(expected)
+    if not np.allclose(reached, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()):
+        raise ValueError(f"layer: what {layer.name!r} puts out is not linear in its kernel and bias")
 
 
 def _constant(value):
@@ -403,6 +447,8 @@ def _direction(layer, direction, seed, relative):
         raise ValueError(f"direction: got {direction!r}; give one of {', '.join(DIRECTIONS)}")
     rng, weights = np.random.default_rng(seed), _weights(layer)
     scale = weights["kernel"].std() if relative else 1.0
+    if scale == 0:
+        raise ValueError(f"relative: all weights of {layer.name!r} are the same; give relative=False")
     draw = {
         "constant": np.ones,
         "sign": lambda shape: rng.choice([-1.0, 1.0], shape),
@@ -481,13 +527,22 @@ def _first_below(distance, accuracy, level):
 
 
 def _batches(n, size):
+    if not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"batch_size: got {size}; give a positive whole number")
     return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def _n_scores(model):
+    shape = scores(model).output_shape
+    if len(shape) != 2:
+        raise ValueError(f"model: its scores have shape {shape}; give a network with scores (N, classes)")
+    return shape[-1]
 
 
 def _checked_labels(model, images, labels):
     check_images(model, images)
     labels = np.asarray(labels)
-    n_classes = max(2, scores(model).output_shape[-1])
+    n_classes = max(2, _n_scores(model))
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}; give {len(images)} integers")
     if labels.min() < 0 or labels.max() >= n_classes:
@@ -497,14 +552,14 @@ def _checked_labels(model, images, labels):
 
 def _checked_channels(layer, channels):
     channels, n_channels = list(channels), layer.output.shape[-1]
-    if not all(isinstance(c, int | np.integer) and 0 <= c < n_channels for c in channels):
+    if not channels or not all(isinstance(c, int | np.integer) and 0 <= c < n_channels for c in channels):
         raise ValueError(f"channels: got {channels}; {layer.name!r} has channels 0 to {n_channels - 1}")
     return channels
 
 
 def _checked_target(model, target, n):
     """Return the classes to look at, shape (n, number of classes)."""
-    n_scores = scores(model).output_shape[-1]
+    n_scores = _n_scores(model)
     classes = np.arange(n_scores) if target is None else np.asarray(target)
     if target is not None and (classes.dtype.kind not in "iu" or classes.shape not in ((), (n,))):
         raise ValueError(f"target: got {target!r}; give None, a class, or {n} classes")

@@ -144,7 +144,7 @@ def test_a_target_picks_the_class(planted, pixels, unchanged):
 @pytest.mark.parametrize("on", PLACES)
 @pytest.mark.parametrize("method", METHODS)
 def test_same_seed_same_table_whatever_the_channels(planted, pixels, unchanged, method, on):
-    layer = "relu" if on == "activations" else "conv"
+    layer = "relu" if on == "activations" else "logits"  # a channel of conv has one weight
     first, again = (vary_channel(planted, layer, pixels, method=method, on=on, seed=1) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
     one = vary_channel(planted, layer, pixels, method=method, on=on, seed=1, channels=[FEEDS_3])
@@ -165,6 +165,8 @@ def test_accuracy_without_channels(planted, pixels, unchanged):
     np.testing.assert_allclose(without["accuracy"], [(own > 3).mean(), 0, (own > 3).mean(), 1])
     interval = binomtest(0, 6).proportion_ci(method="wilson")
     assert (without["low"][1], without["high"][1]) == (interval.low, interval.high)
+    assert without["lost"].tolist() == [0, (own > 3).sum(), 0, 0]
+    assert without["won"].tolist() == [0, 0, 0, (own <= 3).sum()]
     assert len(without_channels(planted, "relu", pixels, labels)) == 5
 
 
@@ -319,8 +321,14 @@ def test_moved_weights_come_back_after_an_exception(planted, unchanged):
         (lambda m, x, y: vary_channel(m, "relu", x, target=5), "target: got 5; the model has scores 0 to 4"),
         (lambda m, x, y: vary_channel(m, "relu", x, target=[1, 2]), "give None, a class, or 6 classes"),
         (lambda m, x, y: vary_channel(m, "relu", x, size=[1.0, 2.0]), r"size: got shape \(2,\)"),
-        (lambda m, x, y: vary_channel(m, "average", x, method="shake"), "'shake' needs the standard deviation"),
+        (lambda m, x, y: vary_channel(m, "average", x, method="shake"), "'shake' needs a standard deviation"),
+        (lambda m, x, y: vary_channel(m, "conv", x, method="shake", on="weights"), "a channel of 'conv' is one number"),
+        (lambda m, x, y: vary_channel(m, "relu", x, channels=[]), r"channels: got \[\]"),
+        (lambda m, x, y: vary_channel(m, "relu", x, batch_size=-1), "batch_size: got -1"),
         (lambda m, x, y: without_channels(m, "relu", x, y, [(0, 7)]), r"channels: got \[0, 7\]"),
+        (lambda m, x, y: without_channels(m, "relu", x, y, [1]), r"groups: got \[1\]"),
+        (lambda m, x, y: perturb_layer(m, "conv", x, y, size=0), "size=0"),
+        (lambda m, x, y: perturb_layer(m, "conv", x, y, size=1e38, relative=False), "size: the scores are not finite"),
         (lambda m, x, y: rank_layers(pd.DataFrame({"layer": []}), 0.1), "curves lacks"),
         (lambda m, x, y: rank_layers(pd.concat([perturb_layer(m, "conv", x, y)] * 2), 0.1), "do not go one way"),
         (lambda m, x, y: vary_channel(branched(), "deep", x, on="weights"), "'deep' is a DepthwiseConv2D; .* first, i"),
@@ -336,4 +344,89 @@ def test_a_layer_called_twice_is_refused():
     inputs = keras.Input((3, 3, 1))
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(shared(shared(inputs)))))
     with pytest.raises(ValueError, match="'shared' is called 2 times"):
-        perturb_layer(model, "shared", np.zeros((2, 3, 3, 1), np.float32), np.zeros(2, int))
+        perturb_layer(model, "shared", np.zeros((2, 3, 3, 1), np.float32), np.zeros(2, int), relative=False)
+
+
+def same_kernels():
+    """A convolution whose weights are all the same."""
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(2, 3, kernel_initializer="ones", name="flat")])
+    model.add(layers.GlobalAveragePooling2D())
+    return model
+
+
+class Normalized(layers.Conv2D):
+    """A convolution that divides its kernel by its own standard deviation, as weight standardization does."""
+
+    def call(self, inputs):
+        kernel = self.kernel / (keras.ops.std(self.kernel) + 1e-6)
+        return keras.ops.conv(inputs, kernel, padding="valid")
+
+
+def normalized():
+    model = keras.Sequential([keras.Input((4, 4, 1)), Normalized(2, 3, name="own")])
+    model.add(layers.GlobalAveragePooling2D())
+    return model
+
+
+def channels_first():
+    model = keras.Sequential([keras.Input((1, 4, 4)), layers.Conv2D(2, 3, data_format="channels_first", name="conv")])
+    model.add(layers.Flatten(data_format="channels_first"))
+    model.add(layers.Dense(2))
+    return model
+
+
+class Tied(layers.Conv2D):
+    """A convolution with the kernel of another one."""
+
+    def build(self, input_shape):
+        self.shared = self.other._kernel
+        self.built = True
+
+    def call(self, inputs):
+        return keras.ops.conv(inputs, self.shared, padding="same")
+
+
+def tied():
+    inputs = keras.Input((4, 4, 1))
+    first, second = layers.Conv2D(1, 3, padding="same", name="first"), Tied(1, 3, padding="same", name="second")
+    between = first(inputs)
+    second.other = first
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(second(between))))
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "message"),
+    [
+        (same_kernels, "flat", "all weights of 'flat' are the same"),
+        (normalized, "own", "'own' puts out is not linear in its kernel"),
+        (channels_first, "conv", "'conv' has its channels first"),
+        (tied, "first", "'first' shares its weights with second"),
+    ],
+)
+def test_layers_that_would_give_wrong_numbers_are_refused(model, layer, message):
+    keras.utils.set_random_seed(0)
+    model = model()
+    images = np.ones((3, *model.input_shape[1:]), np.float32)
+    with pytest.raises(ValueError, match=message):
+        perturb_layer(model, layer, images, np.zeros(3, int))
+
+
+def test_half_precision_networks_are_perturbed_in_full():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = branched()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    images = np.random.default_rng(1).random((40, 6, 6, 1)).astype(np.float32)
+    reached = scores(model).predict(images, verbose=0)
+    curve = perturb_layer(model, "first", images, reached.argmax(axis=1), 3, 0.5, "sign")
+    assert curve["accuracy"][0] >= 0.95  # bfloat16 has three digits
+    assert curve["accuracy"][3] < 1
+
+
+def test_curves_over_different_distances_are_not_compared():
+    line = pd.DataFrame({"direction": "sign", "seed": 0, "distance": [0.0, 1.0], "accuracy": [0.1, 0.1]})
+    both = pd.concat([line.assign(layer="a"), line.assign(layer="b", distance=[0.0, 2.0])])
+    with pytest.raises(ValueError, match=r"go over distances of \[1.0, 2.0\]"):
+        rank_layers(both, chance=0.1)
+    assert np.isnan(rank_layers(line.assign(layer="a"), chance=0.1)["half"].item())
