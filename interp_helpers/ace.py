@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 ENGINES = ("numba", "reference")
 MIN_OBSERVATIONS = 10
 SPANS = (0.05, 0.2, 0.5)  # of the three running lines: Friedman's tweeter, midrange and woofer
+SPREADS = (1e-50, 1e50)
 N_STABLE = 3  # so many values of R-squared in a row must agree within the tolerance
 
 
@@ -251,9 +252,21 @@ def _check_data(x, y):
         raise ValueError(f"x: column {column} has values that are not finite (first in row {row} of stack {stack})")
     if not np.isfinite(y).all():
         raise ValueError("y has values that are not finite")
-    constant = np.argwhere(np.ptp(y, axis=2) == 0)
+    for name, spread in (("x", _spread(x, axis=1)), ("y", _spread(y, axis=2))):
+        extreme = spread[(spread > 0) & ((spread < SPREADS[0]) | (spread > SPREADS[1]))]
+        if extreme.size:
+            raise ValueError(
+                f"{name}: values spread over {extreme[0]:g}, whose powers a float does not hold; rescale them"
+            )
+    constant = np.argwhere(_spread(y, axis=2) == 0)
     if constant.size:
         raise ValueError(f"y is constant (row {constant[0, 1]} of stack {constant[0, 0]}): there is nothing to explain")
+
+
+def _spread(values, axis):
+    """Return the largest less the smallest value; infinite if a float does not hold it."""
+    with np.errstate(over="ignore"):
+        return np.ptp(values, axis=axis)
 
 
 def _check_options(max_iterations, tolerance, bass):
@@ -329,7 +342,9 @@ TWEETER, MIDRANGE, WOOFER = range(3)
 MAX_LEVERAGE = 1 - 1e-10  # from here on only rounding tells the leverage from 1
 VARIANCE_FLOOR = 1e-3  # a window narrower than this share of the interquartile range has slope 0
 MIN_BASS_RATIO = 1e-7
+COLLAPSED = 1e-12  # standard deviation of a theta that is nothing but rounding
 
+OPTIONS = {"nogil": True, "error_model": "numpy"}  # division by zero gives inf or NaN, as in NumPy
 Plan = namedtuple("Plan", ["order", "ranked", "tied", "coefficients"])
 Scratch = namedtuple("Scratch", ["lines", "residuals", "residual_smooths", "spans", "target", "smooth", "remainder"])
 
@@ -337,9 +352,9 @@ Scratch = namedtuple("Scratch", ["lines", "residuals", "residual_smooths", "span
 def _compiled(function):
     """Compile at the first call; keep the code on disk if there is a folder that can be written."""
     try:
-        return numba.njit(function, cache=True, nogil=True)
+        return numba.njit(function, cache=True, **OPTIONS)
     except RuntimeError:  # "cannot cache function: no locator available"
-        return numba.njit(function, nogil=True)
+        return numba.njit(function, **OPTIONS)
 
 
 @_compiled
@@ -452,7 +467,11 @@ def _alternate(x, y, used, plan, scratch, max_iterations, tolerance, bass, phi, 
             target[i] = remainder[order[i]]
         _supersmooth(target, plan, n_columns, bass, scratch, smooth)
         smooth -= smooth.mean()
-        smooth /= smooth.std()
+        deviation = smooth.std()
+        if not deviation > COLLAPSED:
+            theta[:], phi[:], history[iterations] = np.nan, np.nan, np.nan
+            return iterations + 1
+        smooth /= deviation
         for i in range(n):
             theta[order[i]] = smooth[i]
         r_squared = 1 - ((theta - remainder) ** 2).mean()
