@@ -5,8 +5,8 @@ of mean 0 and variance 1 (Breiman and Friedman 1985). It alternates: given theta
 others leave; given the phi, theta is a smooth of their sum. The smoother is Friedman's (1984) supersmoother.
 
 Two engines give the same numbers: ``"reference"`` is the ``ace`` package (0.4.2), which follows Friedman's Fortran
-program, and ``"numba"`` is the same algorithm compiled. The first call compiles for some seconds; the compiled code is
-kept on disk for later sessions (``NUMBA_CACHE_DIR`` says where).
+program, and ``"numba"`` is the same algorithm compiled. The first call compiles, for about ten seconds; the compiled
+code is kept on disk for later sessions (beside this file, or where ``NUMBA_CACHE_DIR`` says).
 
 Breiman, L. and Friedman, J. H. (1985). Estimating optimal transformations for multiple regression and correlation.
 Journal of the American Statistical Association 80, 580-598.
@@ -120,8 +120,11 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
 
     Notes
     -----
-    The result depends a little on the order of the columns (they are updated in turn), and on their scale (the phi
-    start from a linear fit by conjugate gradients, whose stopping rule looks at the coefficients).
+    The phi are updated in turn, so the order of the columns matters a little; and they start from a linear fit whose
+    stopping rule looks at the coefficients, so the units of x do, if columns differ in scale by orders of magnitude.
+    There, and with nearly as many columns as observations, the engines agree to six or seven digits, otherwise to ten
+    and more. Where a point alone determines a line of the supersmoother (its neighbours are tied), the package divides
+    one rounding error by another; this engine leaves the point out of the choice of the span.
     """
     x, y = _real("x", x), _real("y", y)
     x = x[:, None] if x.ndim == 1 else x
@@ -618,9 +621,9 @@ def _empty_scratch(n):
 def _make_plan(values, order, plan, variable):
     """Plan the windows of the three spans along a variable; return whether the variable varies."""
     n, ranked = len(values), plan.ranked[variable]
-    plan.order[variable] = order
     plan.tied[variable] = False
     for i in range(n):
+        plan.order[variable, i] = order[i]
         ranked[i] = values[order[i]]
         if i > 0 and ranked[i] == ranked[i - 1]:
             plan.tied[variable] = True
