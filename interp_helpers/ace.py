@@ -124,7 +124,7 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
     stopping rule looks at the coefficients, so the units of x do, if columns differ in scale by orders of magnitude.
     There, and with nearly as many columns as observations, the engines agree to six or seven digits, otherwise to ten
     and more. Where a point alone determines a line of the supersmoother (its neighbours are tied), the package divides
-    one rounding error by another; this engine leaves the point out of the choice of the span.
+    one rounding error by another; this engine takes the residual of the point before.
     """
     x, y = _real("x", x), _real("y", y)
     x = x[:, None] if x.ndim == 1 else x
@@ -143,7 +143,7 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
         result = _reference(x, y, max_iterations, tolerance)
     else:
         (found,), theta, phi, history = _solve_all(x.T[None], y[None, None], max_iterations, tolerance, bass, threads=1)
-        result = AceResult(theta, phi.T.copy(), found[R_SQUARED], history, _is_stable(history, tolerance))
+        result = AceResult(theta, phi.T.copy(), float(found[R_SQUARED]), history, _is_stable(history, tolerance))
     if not np.isfinite(result.r_squared):
         warnings.warn("no transform of x explains any of y: theta is undefined (NaN)", RuntimeWarning, stacklevel=2)
     return result
