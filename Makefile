@@ -15,7 +15,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab slides checkpoints results oracles outputs links lock clean
+.PHONY: help book test bench serve lab slides checkpoints results oracles outputs links lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: .venv/ready  ## lint, unit tests, every notebook, and the built book
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . || { echo "test: ruff found something to mend (ruff check --fix; ruff format)"; exit 1; }
 	@$(BIN)/codespell || { echo "test: codespell found a misspelt word"; exit 1; }
 	@$(BIN)/python -m pytest
+
+bench: .venv/ready  ## time what has to be fast (ACE); not a test, as times depend on the machine
+	@$(BIN)/python -m pytest benchmarks
 
 serve: book  ## build the book and open it on localhost
 	@echo "The book is at http://localhost:$(PORT)  (Ctrl-C ends)"
@@ -46,7 +49,7 @@ checkpoints: .venv/ready  ## train again the networks that ship (needs the full 
 results: .venv/ready  ## make the stored runs again (needs the full MNIST and CIFAR-10)
 	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
 
-oracles: .venv/ready  ## make again what keras-vis, tf-keras-vis and xplique compute (their environments: Python 3.11)
+oracles: .venv/ready  ## make again what keras-vis, tf-keras-vis, xplique and acepack compute (Python 3.11; R for acepack)
 	@$(BIN)/python tests/oracles/build.py
 
 outputs: book  ## store again the small outputs that every machine must reproduce

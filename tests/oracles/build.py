@@ -3,6 +3,7 @@
     python tests/oracles/build.py
 
 It needs pip and Python 3.11 (the newest that TensorFlow 2.15 runs on), and takes about four minutes the first time.
+With R and its package acepack 1.4.1 (Debian: r-base-core, r-cran-acepack), it runs those too.
 An environment whose pins have not changed is used again; logs are in .oracles.
 """
 
@@ -20,7 +21,9 @@ RUNS = (
     ("keras2", "keras_vis_041.py"),
     ("keras3", "tf_keras_vis_087.py"),
     ("keras3", "xplique_golden.py"),
+    ("keras3", "acepack_141.py"),
 )
+NEEDS = {"acepack_141.py": "Rscript"}
 # oneDNN rounds differently from one processor to the next
 SETTINGS = {
     "TF_ENABLE_ONEDNN_OPTS": "0",
@@ -68,6 +71,9 @@ def main():
     # neither git nor ruff looks into a folder that ignores itself
     (FOLDER / ".gitignore").write_text("*\n")
     for name, script in RUNS:
+        if script in NEEDS and shutil.which(NEEDS[script]) is None:
+            print(f"{script}: there is no {NEEDS[script]} here; its golden numbers stay as they are")
+            continue
         python, log = environment(name), FOLDER / f"{Path(script).stem}.log"
         log.unlink(missing_ok=True)
         start = time.perf_counter()
