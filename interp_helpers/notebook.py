@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+from functools import partialmethod
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,12 +15,15 @@ PACKAGE = Path(__file__).parent
 
 
 def start_page():
-    """Set the look of the figures, and keep TensorFlow's advice to programmers out of the page."""
+    """Set the look of the figures; keep TensorFlow's advice to programmers, and on a page progress bars, away."""
     import tensorflow as tf
+    from tqdm.auto import tqdm
 
     from interp_helpers.plots import use_book_style
 
     use_book_style()
+    if os.environ.get("INTERP_STATIC"):  # tqdm has a variable for this, too, but its widgets do not read it
+        tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
     tf.get_logger().setLevel("ERROR")
     tf.config.list_logical_devices()  # what TensorFlow has to say of missing graphics cards, it says here
 

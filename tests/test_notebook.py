@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 
-from interp_helpers.notebook import explorer, glue, load_stored_run, picture_tabs, quiz
+from interp_helpers.notebook import explorer, glue, load_stored_run, picture_tabs, quiz, start_page
 
 
 def test_glue_prints_what_the_prose_names(capsys):
@@ -36,7 +36,7 @@ def test_stored_run_says_what_it_is(capsys):
 
 
 def test_unknown_stored_run():
-    with pytest.raises(ValueError, match="no stored run called 'nonesuch'; there is .*mnist_seeds"):
+    with pytest.raises(ValueError, match=r"no stored run called 'nonesuch'; there is .*mnist_seeds"):
         load_stored_run("nonesuch")
 
 
@@ -140,3 +140,12 @@ def test_explorer_makes_a_slider_for_numbers_and_a_menu_for_words(monkeypatch):
 def test_explorer_refuses_a_start_that_is_no_choice(start):
     with pytest.raises(ValueError, match=r"start: got .* give one value of each of digit"):
         explorer(print, start, digit=range(10))
+
+
+def test_no_progress_bars_on_a_page(monkeypatch):
+    from tqdm.auto import tqdm
+
+    monkeypatch.setattr(tqdm, "__init__", tqdm.__init__)  # is put back afterwards
+    monkeypatch.setenv("INTERP_STATIC", "1")
+    start_page()
+    assert tqdm(total=2).disable

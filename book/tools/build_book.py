@@ -33,8 +33,7 @@ def main():
         clear_stale_cache()
     except ValueError as error:
         fail(error)
-    # nobody can turn a widget on a page: explorers draw a figure, and there are no progress bars
-    os.environ |= {"INTERP_STATIC": "1", "TQDM_DISABLE": "1"}
+    os.environ["INTERP_STATIC"] = "1"  # nobody can turn a widget on a page: explorers draw a figure, no progress bars
     # only the first run of a builder executes the notebooks, so this is the step that has to be strict
     jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
     command = [jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going"]
