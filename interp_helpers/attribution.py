@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.layers import activations, only_output, recorded, replaced_calls
+from interp_helpers.layers import activations, batches_of, only_output, recorded, replaced_calls
 from interp_helpers.models import all_layers, check_images, layer_with_maps, named_layer, scores
 
 MODIFIERS = (None, "guided", "rectified")
@@ -329,7 +329,7 @@ def occlusion_map(
     for i, image in enumerate(images):
         of_image = _of_part(target, i)
         values = []
-        for part in _batches(len(covered), batch_size):
+        for part in batches_of(len(covered), batch_size):
             mask = covered[part, :, :, None]
             changed = np.where(mask, _local_means(image, mask) if filling is None else filling[i], image)
             values.append(_array(target_values(forward(tf.constant(changed)), of_image, pool)))
@@ -416,7 +416,7 @@ def deletion_insertion(model, images, target, maps, n_steps=28, blank=0.0, batch
             [np.where(~first, image, np.float32(blank)), np.where(first, image, np.float32(blank))]
         )
         left = [
-            _array(model(tf.constant(changed[part]), training=False)) for part in _batches(len(changed), batch_size)
+            _array(model(tf.constant(changed[part]), training=False)) for part in batches_of(len(changed), batch_size)
         ]
         probabilities.append(np.concatenate(left)[:, of_image].reshape(2, n_steps + 1))
     deletion, insertion = np.stack(probabilities, axis=1)
@@ -674,7 +674,7 @@ def _differentiated(model, images, target, layer, modifier, pool, batch_size, in
     forward = forward_function(model, layer)
     pairs = []
     with modified_relus(model, modifier), recorded([inner] if inner else []) as outputs:
-        for part in _batches(len(images), batch_size):
+        for part in batches_of(len(images), batch_size):
             pixels = tf.convert_to_tensor(images[part], tf.float32)
             with tf.GradientTape() as tape:
                 tape.watch(pixels)
@@ -765,10 +765,6 @@ def blurred(images, sd):
 def _stretched(maps, images):
     """Stretch maps (N, height, width) to the size of the images, bilinearly."""
     return _array(tf.image.resize(maps[..., None], np.shape(images)[1:3]))[..., 0]
-
-
-def _batches(n, size):
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def first_few(indices):

@@ -88,12 +88,34 @@ def activations(model, images, layers, batch_size=250):
     check_images(model, images)
     batches = []
     with recorded(found) as outputs:
-        for start in range(0, len(images), batch_size):
-            model(images[start : start + batch_size], training=False)
+        for part in batches_of(len(images), batch_size):
+            model(images[part], training=False)
             batches.append([keras.ops.convert_to_numpy(only_output(layer, outputs)) for layer in found])
             outputs.clear()
     values = [np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*batches, strict=True)]
     return values[0] if isinstance(layers, str) else dict(zip(names, values, strict=True))
+
+
+def batches_of(n, size):
+    """Return the slices that cut n images into batches.
+
+    Parameters
+    ----------
+    n, size : int
+        The last batch may be smaller than `size`.
+
+    Returns
+    -------
+    list of slice
+
+    Raises
+    ------
+    ValueError
+        If `size` is not a positive whole number.
+    """
+    if not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"batch_size: got {size}; give a positive whole number")
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 @contextmanager
@@ -306,9 +328,9 @@ def ink_zones(model, images, layer, ink=0.5, batch_size=250):
     if is_ink.all() or not is_ink.any():
         raise ValueError(f"ink: every pixel or none is at least {ink}; give a value between background and ink")
     total, cells, lowest = np.zeros((3, 1)), np.zeros(3), np.inf
-    for start in range(0, len(images), batch_size):  # all maps at once would be large
-        maps = activations(model, images[start : start + batch_size], layer)
-        zone = _zones(is_ink[start : start + batch_size], field, maps.shape[1:3])
+    for part in batches_of(len(images), batch_size):  # all maps at once would be large
+        maps = activations(model, images[part], layer)
+        zone = _zones(is_ink[part], field, maps.shape[1:3])
         total = total + [maps[zone == number].sum(axis=0, dtype=float) for number in range(3)]
         cells = cells + np.bincount(zone.ravel(), minlength=3)
         lowest = np.minimum(lowest, maps.reshape(-1, maps.shape[-1]).min(axis=0))
@@ -429,11 +451,10 @@ def against_weight(values, mean_weight, n_resamples=4000, seed=0):
 
 def _related(values, mean_weight):
     """Return the rank correlation and Cliff's delta of each row, shape (2, n_rows)."""
-    a, b = (rankdata(rows, axis=1) for rows in (values, mean_weight))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    ranks, others = rankdata(values, axis=1), rankdata(mean_weight, axis=1)
+    a, b = ranks - ranks.mean(axis=1, keepdims=True), others - others.mean(axis=1, keepdims=True)
     reverse = mean_weight < 0
     n_reverse, n = reverse.sum(axis=1), values.shape[1]
-    ranks = rankdata(values, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
         above = ((ranks * reverse).sum(axis=1) - n_reverse * (n_reverse + 1) / 2) / (n_reverse * (n - n_reverse))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -256,6 +257,22 @@ def scores(model):
     )
 
 
+@contextmanager
+def without_activation(layer):
+    """Leave out the activation that is part of a layer while inside; put it back, also after an exception.
+
+    Parameters
+    ----------
+    layer : keras.layers.Layer
+        A convolution or dense layer, say: with an attribute ``activation``.
+    """
+    before, layer.activation = layer.activation, keras.activations.linear
+    try:
+        yield
+    finally:
+        layer.activation = before
+
+
 def all_layers(model):
     """Return the layers of a model and of the models inside it, in order.
 
@@ -392,8 +409,5 @@ class _WithoutActivation(layers.Layer):
         self.layer = layer
 
     def call(self, inputs):
-        activation, self.layer.activation = self.layer.activation, keras.activations.linear
-        try:
+        with without_activation(self.layer):
             return self.layer(inputs)
-        finally:
-            self.layer.activation = activation

@@ -1,6 +1,7 @@
 """What the chapters need as pages: numbers for the prose, questions to check yourself, stored runs."""
 
 import base64
+import datetime
 import io
 import json
 import os
@@ -201,6 +202,29 @@ def _png(figure):
     small = io.BytesIO()
     few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(small, "png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
+
+
+def store_run(script, **results):
+    """Store the results of a run that is too long for a page beside its script, with where they come from.
+
+    Parameters
+    ----------
+    script : str
+        Path of the script, its ``__file__``; the results go to the file of the same name that ends in ``.json``.
+    **results
+        What `load_stored_run` shall give, ready for JSON.
+
+    Returns
+    -------
+    pathlib.Path
+        Where the results are.
+    """
+    from interp_helpers.train import versions
+
+    path = Path(script).with_suffix(".json")
+    origin = {"script": f"book/results/{Path(script).name}", "date": datetime.date.today().isoformat()}
+    path.write_text(json.dumps({**origin, "versions": versions(), **results}) + "\n")
+    return path
 
 
 _QUIZ_COLOURS = {

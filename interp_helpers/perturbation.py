@@ -8,8 +8,8 @@ import pandas as pd
 from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
-from interp_helpers.layers import only_output, recorded, replaced_calls
-from interp_helpers.models import all_layers, check_images, named_layer, scores
+from interp_helpers.layers import batches_of, only_output, recorded, replaced_calls
+from interp_helpers.models import all_layers, check_images, named_layer, scores, without_activation
 
 DIRECTIONS = ("constant", "sign", "gaussian")
 METHODS = {"gradient": 0.1, "kill": 1.0, "noise": 1.0, "shift": 1.0, "shake": 1.0}  # with their usual sizes
@@ -74,7 +74,7 @@ def perturb_layer(
     line = _direction(found, direction, seed, relative)
     n_right = np.zeros(steps + 1, int)
     bar = tqdm(total=-(-len(images) // batch_size) * (steps + 1), desc=layer, leave=False)
-    for part in _batches(len(images), batch_size):
+    for part in batches_of(len(images), batch_size):
         with _resumed(model, found, images[part], line) as (start, along, rest):
             for step in range(steps + 1):
                 n_right[step] += (_answers(rest(start + step * size * along)) == labels[part]).sum()
@@ -228,7 +228,7 @@ def vary_channel(
     one_hot = np.eye(found.output.shape[-1], dtype=np.float32)
     changes = np.empty((len(channels), len(images), classes.shape[1]), np.float32)
     bar = tqdm(total=-(-len(images) // batch_size) * len(channels), desc=f"{method}, {on}", leave=False)
-    for part in _batches(len(images), batch_size):
+    for part in batches_of(len(images), batch_size):
         with _resumed(model, found, images[part], line) as (start, step, rest):
             if line is None:
                 step = _map_change(start, method, rng)
@@ -289,7 +289,7 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
         row[list(group)] = 0
     right, total = np.zeros((len(groups), len(images)), bool), np.zeros(len(groups))
     bar = tqdm(total=-(-len(images) // batch_size) * len(groups), desc=f"{layer} without", leave=False)
-    for part in _batches(len(images), batch_size):
+    for part in batches_of(len(images), batch_size):
         with _resumed(model, found, images[part]) as (start, _, rest):
             for row, keep in enumerate(kept):
                 reached = rest(start * keep)
@@ -340,7 +340,7 @@ def _resumed(model, layer, images, line=None):
         scoring(images, training=False)
     start, along = keras.ops.cast(only_output(layer, outputs), "float32"), None
     if line:
-        with _linear(layer):
+        with without_activation(layer):
             start = keras.ops.cast(layer(entered[0]), "float32")
             with _replaced_weights(layer, line):
                 along = keras.ops.cast(layer(entered[0]), "float32")
@@ -393,16 +393,6 @@ def _check_linear(layer, inputs, expected, line):
 
 def _constant(value):
     return lambda *arguments, **options: value
-
-
-@contextmanager
-def _linear(layer):
-    """Leave out the activation that is part of a convolution or dense layer while inside."""
-    before, layer.activation = layer.activation, keras.activations.linear
-    try:
-        yield
-    finally:
-        layer.activation = before
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------
@@ -524,12 +514,6 @@ def _first_below(distance, accuracy, level):
     i = below[0]
     share = (accuracy[i - 1] - level) / (accuracy[i - 1] - accuracy[i])
     return distance[i - 1] + share * (distance[i] - distance[i - 1])
-
-
-def _batches(n, size):
-    if not isinstance(size, int | np.integer) or size < 1:
-        raise ValueError(f"batch_size: got {size}; give a positive whole number")
-    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 def _n_scores(model):

@@ -192,10 +192,8 @@ def confusions(matrices, classes=None):
     -------
     matplotlib.figure.Figure
     """
-    n_columns = min(len(matrices), 3 if len(matrices) > 4 else len(matrices) // 2 + len(matrices) % 2)
-    n_rows = -(-len(matrices) // n_columns)
-    size = (WIDTH, 0.35 + n_rows * WIDTH / n_columns * 0.95)
-    figure, axes = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False)
+    n_columns = min(3, -(-len(matrices) // 2))
+    figure, axes = _grid(len(matrices), n_columns, 0.95 * WIDTH / n_columns, 0.35)
     for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=False):
         shares = np.asarray(matrix) / np.sum(matrix, axis=1, keepdims=True)
         picture = axis.imshow(shares, vmin=0, vmax=1)
@@ -536,11 +534,7 @@ def mean_dots(rows, lines=None, marked=(), label="mean activation", n_columns=2)
         raise ValueError(
             f"rows: got { ({k: np.shape(v) for k, v in rows.items()}) }; give (n, n_channels) for each kind"
         )
-    n_rows = -(-len(rows) // n_columns)
-    extent = (WIDTH, 1.55 * n_rows + 0.5)
-    figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, sharex=True, sharey=True, squeeze=False)
-    for axis in axes.flat[len(rows) :]:
-        axis.axis("off")
+    figure, axes = _grid(len(rows), n_columns, 1.55, 0.5, sharex=True, sharey=True)
     for axis, (name, values) in zip(axes.flat, rows.items(), strict=False):
         _dots(axis, np.asarray(values), (lines or {}).get(name, np.nan), marked)
         axis.set_title(name, fontsize=12, pad=3)
@@ -579,11 +573,8 @@ def channel_scatter(panels, xlabel, ylabel, marked=(), n_columns=2, sharex=True,
     if not panels or any(np.shape(x) != np.shape(y) for x, y in panels.values()):
         raise ValueError("panels: give two arrays of one length for each title, and at least one title")
     n_columns = min(n_columns, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    extent = (WIDTH, 4.2 if n_rows == 1 else 2.5 * n_rows + 0.5)
-    figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, sharex=sharex, sharey=True, squeeze=False)
-    for axis in axes.flat[len(panels) :]:
-        axis.axis("off")
+    heights = (2.5, 0.5) if len(panels) > n_columns else (4.2, 0)
+    figure, axes = _grid(len(panels), n_columns, *heights, sharex=sharex, sharey=True)
     for axis, (title, (x, y)) in zip(axes.flat, panels.items(), strict=False):
         red = marked[title] if isinstance(marked, dict) else marked
         colours = [ACCENT if c in red else INK for c in range(len(x))]
@@ -643,9 +634,18 @@ def _block(tiles):
 
 def _panels(n, n_columns, width, row_height):
     """Return a figure and a grid of axes without frames, of the given width, for n pictures."""
-    n_rows = -(-n // n_columns)
-    figure, axes = plt.subplots(n_rows, n_columns, figsize=(width, row_height * n_rows), squeeze=False)
+    figure, axes = _grid(n, n_columns, row_height, width=width)
     for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes
+
+
+def _grid(n, n_columns, row_height, margin=0, width=WIDTH, **shared):
+    """Return a figure and a grid of axes for n panels; those left over in the last row are hidden."""
+    n_rows = -(-n // n_columns)
+    extent = (width, row_height * n_rows + margin)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, squeeze=False, **shared)
+    for axis in axes.flat[n:]:
         axis.axis("off")
     return figure, axes
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
-from interp_helpers.layers import activations
-from interp_helpers.models import layer_with_maps, named_layer
+from interp_helpers.layers import activations, batches_of
+from interp_helpers.models import check_images, layer_with_maps, named_layer
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,9 @@ def pooled(model, images, layer, pool="max", batch_size=250):
     if pool not in ("max", "mean"):
         raise ValueError(f"pool: got {pool!r}; give 'max' or 'mean'")
     parts = []
-    for start in range(0, max(len(images), 1), batch_size):
-        values = activations(model, images[start : start + batch_size], layer)
+    check_images(model, images)
+    for part in batches_of(len(images), batch_size):
+        values = activations(model, images[part], layer)
         places = tuple(range(1, values.ndim - 1))
         parts.append(getattr(values, pool)(axis=places) if places else values)
     return np.concatenate(parts)

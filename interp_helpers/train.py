@@ -11,7 +11,6 @@ import json
 import platform
 import sys
 import zipfile
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -149,9 +148,6 @@ def fit_cats_dogs(train, seed=0, epochs=CATS_DOGS_EPOCHS, verbose=0):
         Small photographs (N, 32, 32, 3), label 1 for dogs; turned, zoomed and mirrored at random, then enlarged.
     seed, epochs, verbose : int
     """
-    tf.config.experimental.enable_op_determinism()
-    with _mixed_bfloat16():
-        model = models.cats_dogs_cnn(seed)
     changed = keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal", seed=seed),
@@ -161,10 +157,10 @@ def fit_cats_dogs(train, seed=0, epochs=CATS_DOGS_EPOCHS, verbose=0):
         ]
     )
     return _fit_augmented(
-        model,
+        models.cats_dogs_cnn,
         changed,
         train,
-        models.cats_dogs_cnn(seed),
+        seed,
         loss="binary_crossentropy",
         learning_rate=CATS_DOGS_LEARNING_RATE,
         batch_size=BATCH_SIZE,
@@ -207,9 +203,6 @@ def fit_cifar10(train, seed=0, epochs=CIFAR10_EPOCHS, verbose=0):
         Photographs (N, 32, 32, 3); mirrored and moved at random.
     seed, epochs, verbose : int
     """
-    tf.config.experimental.enable_op_determinism()
-    with _mixed_bfloat16():
-        model = models.cifar10_cnn(seed)
     changed = keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal", seed=seed),
@@ -217,10 +210,10 @@ def fit_cifar10(train, seed=0, epochs=CIFAR10_EPOCHS, verbose=0):
         ]
     )
     return _fit_augmented(
-        model,
+        models.cifar10_cnn,
         changed,
         train,
-        models.cifar10_cnn(seed),
+        seed,
         loss="sparse_categorical_crossentropy",
         learning_rate=CIFAR10_LEARNING_RATE,
         batch_size=CIFAR10_BATCH_SIZE,
@@ -329,19 +322,17 @@ def n_correct(model, images):
     return int((predicted == images.labels).sum())
 
 
-@contextmanager
-def _mixed_bfloat16():
-    """Build networks that compute in bfloat16, twice as fast where the processor knows it; weights stay float32."""
+def _fit_augmented(build, changed, train, seed, *, loss, learning_rate, batch_size, epochs, verbose):
+    """Build a network and train it on randomly changed images, the learning rate falling as a cosine."""
+    tf.config.experimental.enable_op_determinism()
     before = keras.config.dtype_policy()
+    # bfloat16 halves the time where the processor knows it; the weights stay float32
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        yield
+        model = build(seed)
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _fit_augmented(model, changed, train, trained, *, loss, learning_rate, batch_size, epochs, verbose):
-    """Train `model` on randomly changed images, the learning rate falling as a cosine; give `trained` its weights."""
+    trained = build(seed)  # for the weights: the same network, computing in float32
     # augmentation in front of the network, on its own weights: the same network comes out without it
     inputs = keras.Input(train.images.shape[1:])
     whole = keras.Model(inputs, model(changed(inputs)))

@@ -7,6 +7,7 @@ from interp_helpers.layers import (
     _zones,
     activations,
     against_weight,
+    batches_of,
     channel_weights,
     flat_response,
     ink_zones,
@@ -354,3 +355,9 @@ def test_reverse_channels_leave_the_model_alone_also_after_an_exception(monkeypa
 def test_bad_requests_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_batches_cover_everything_once():
+    assert [list(range(7))[part] for part in batches_of(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    with pytest.raises(ValueError, match="batch_size: got 0; give a positive whole number"):
+        batches_of(7, 0)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 
-from interp_helpers.notebook import explorer, glue, load_stored_run, picture_tabs, quiz, start_page
+from interp_helpers.notebook import explorer, glue, load_stored_run, picture_tabs, quiz, start_page, store_run
 
 
 def test_glue_prints_what_the_prose_names(capsys):
@@ -149,3 +149,13 @@ def test_no_progress_bars_on_a_page(monkeypatch):
     monkeypatch.setenv("INTERP_STATIC", "1")
     start_page()
     assert tqdm(total=2).disable
+
+
+def test_a_run_is_stored_beside_its_script(tmp_path):
+    path = store_run(str(tmp_path / "some_run.py"), answer=[42])
+    stored = json.loads(path.read_text())
+    assert path == tmp_path / "some_run.json"
+    assert stored["script"] == "book/results/some_run.py"
+    assert stored["answer"] == [42]
+    assert set(stored) == {"script", "date", "versions", "answer"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", stored["date"])

@@ -4,13 +4,11 @@ Run by ``make results``, about ten minutes on two cores; needs no data from else
 ``channel_variations.json`` beside it.
 """
 
-import datetime
-import json
 from itertools import combinations
-from pathlib import Path
 
-from interp_helpers import data, train
+from interp_helpers import data
 from interp_helpers.models import load_checkpoint
+from interp_helpers.notebook import store_run
 from interp_helpers.perturbation import PLACES, vary_channel, without_channels
 
 METHODS = ("gradient", "kill", "noise")
@@ -20,17 +18,13 @@ def main():
     digits, model = data.load_digits(), load_checkpoint("mnist_cnn")
     killed = without_channels(model, "relu1", digits.images, digits.labels)
     pairs = without_channels(model, "relu1", digits.images, digits.labels, list(combinations(range(32), 2)))
-    stored = {
-        "script": "book/results/channel_variations.py",
-        "date": datetime.date.today().isoformat(),
-        "versions": train.versions(),
-        "digits": len(digits),
-        "changes": {f"{method}, {on}": varied(model, digits, method, on) for method in METHODS for on in PLACES},
-        "killed": killed.round(4).to_dict(orient="list"),
-        "pairs": pairs.loc[1:, ["channels", "accuracy", "score"]].round(4).to_dict(orient="list"),
-    }
-    path = Path(__file__).with_suffix(".json")
-    path.write_text(json.dumps(stored) + "\n")
+    path = store_run(
+        __file__,
+        digits=len(digits),
+        changes={f"{method}, {on}": varied(model, digits, method, on) for method in METHODS for on in PLACES},
+        killed=killed.round(4).to_dict(orient="list"),
+        pairs=pairs.loc[1:, ["channels", "accuracy", "score"]].round(4).to_dict(orient="list"),
+    )
     print(path)
 
 

@@ -4,16 +4,14 @@ Run by ``make results``, about half an hour on two cores; needs the full MNIST a
 ``layer_perturbation.json`` beside it.
 """
 
-import datetime
-import json
 import sys
-from pathlib import Path
 
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from interp_helpers import data, train
 from interp_helpers.models import checkpoint_card, load_checkpoint
+from interp_helpers.notebook import store_run
 from interp_helpers.perturbation import moved_weights, perturb_layer
 
 MNIST_LAYERS = ["conv1", "conv2", "dense1", "logits"]
@@ -33,20 +31,16 @@ def main():
     constants_cifar10 = [
         as_the_source(cifar10_model, CIFAR10_LAYERS, cifar10.test, sign).assign(sign=sign) for sign in (1, -1)
     ]
-    stored = {
-        "script": "book/results/layer_perturbation.py",
-        "date": datetime.date.today().isoformat(),
-        "versions": train.versions(),
-        "test_images": len(mnist.test),
-        "mnist": as_lists(pd.concat(constants)),
-        "mnist_relative": as_lists(relative(mnist_model, MNIST_LAYERS, mnist.test)),
-        "cifar10_card": checkpoint_card("cifar10"),
-        "cifar10": as_lists(pd.concat(constants_cifar10)),
-        "cifar10_relative": as_lists(relative(cifar10_model, CIFAR10_LAYERS, cifar10.test)),
-        "cifar10_confusions": {name: confused(cifar10_model, name, cifar10.test) for name in CIFAR10_LAYERS},
-    }
-    path = Path(__file__).with_suffix(".json")
-    path.write_text(json.dumps(stored) + "\n")
+    path = store_run(
+        __file__,
+        test_images=len(mnist.test),
+        mnist=as_lists(pd.concat(constants)),
+        mnist_relative=as_lists(relative(mnist_model, MNIST_LAYERS, mnist.test)),
+        cifar10_card=checkpoint_card("cifar10"),
+        cifar10=as_lists(pd.concat(constants_cifar10)),
+        cifar10_relative=as_lists(relative(cifar10_model, CIFAR10_LAYERS, cifar10.test)),
+        cifar10_confusions={name: confused(cifar10_model, name, cifar10.test) for name in CIFAR10_LAYERS},
+    )
     print(path)
 
 

@@ -3,31 +3,27 @@
 Run by ``make results``, about two minutes on two cores; needs the full MNIST. Writes ``mnist_seeds.json`` beside it.
 """
 
-import datetime
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, log_loss
 
 from interp_helpers import models, train
 from interp_helpers.layers import channel_weights
+from interp_helpers.notebook import store_run
 
 SEEDS = (0, 1, 2)
 
 
 def main():
     mnist = train.full_mnist()
-    stored = {
-        "script": "book/results/mnist_seeds.py",
-        "date": datetime.date.today().isoformat(),
-        "versions": train.versions(),
-        "training_images": len(mnist.train),
-        "test_images": len(mnist.test),
-        "runs": [run(mnist, seed) for seed in SEEDS],
-    }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(stored) + "\n")
+    path = store_run(
+        __file__,
+        training_images=len(mnist.train),
+        test_images=len(mnist.test),
+        runs=[run(mnist, seed) for seed in SEEDS],
+    )
+    print(path)
 
 
 def run(mnist, seed):
