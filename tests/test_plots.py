@@ -197,3 +197,34 @@ def test_channel_heatmap_is_centred_and_marks_channels():
     assert [text.get_color() == plots.ACCENT for text in axis.get_xticklabels()] == [False, True, False]
     assert axis.get_yticklabels()[0].get_text() == "7"
     plt.close(figure)
+
+
+def test_channel_heatmap_of_values_has_its_own_scale_and_leaves_dead_channels_grey():
+    table = pd.DataFrame([[0.5, np.nan, 0.9]], index=[2])
+    figure = plots.channel_heatmap(table, label="PCACE", signed=False)
+    picture = figure.axes[0].images[0]
+    assert picture.get_clim() == (0.5, 0.9)
+    assert picture.get_cmap().name == "viridis"
+    assert picture.get_array().mask.tolist() == [[False, True, False]]
+
+
+def ranked(**columns):
+    rows = {"channel": [0, 1, 2], "pcace": [0.2, np.nan, 0.7], "null_median": 0.3, "null_high": 0.4}
+    return pd.DataFrame(rows | columns)
+
+
+def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level():
+    figure = plots.ranking({"digit 2": ranked()}, marked=[2])
+    axis = figure.axes[0]
+    labels = axis.get_xticklabels()
+    assert [text.get_text() for text in labels] == ["2", "0"]
+    assert [text.get_color() for text in labels] == [plots.ACCENT, plots.INK]
+    band, points = axis.collections
+    assert points.get_offsets()[:, 1].tolist() == [0.7, 0.2]
+    assert band.get_datalim(axis.transData).extents[[1, 3]].tolist() == [0.3, 0.4]
+
+
+@pytest.mark.parametrize("columns", [{"channel": [0, 0, 1]}, {"null_median": np.nan}])
+def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
+    with pytest.raises(ValueError, match="digit 2"):
+        plots.ranking({"digit 2": ranked(**columns)})
