@@ -33,7 +33,8 @@ def main():
         pixels = activations(model, images, "relu1")[..., CHANNEL].reshape(len(images), -1).astype(float)
         score = scores(model).predict(images, verbose=0)[:, DIGIT].astype(float)
         varies = np.ptp(pixels, axis=0) > 0
-        components = PCA(10, svd_solver="full").fit_transform(scale(pixels[:, varies]))
+        prepared = scale(pixels[:, varies])
+        components = PCA(10, svd_solver="full").fit_transform(prepared)
         rng = np.random.default_rng(0)
         x = rng.standard_normal((100, 2))
         y = x[:, 0] ** 2 + 0.1 * rng.standard_normal(100)
@@ -41,7 +42,8 @@ def main():
             __file__,
             ace=VERSION,
             raw=solve(solver_class, pixels, score),
-            prepared=solve(solver_class, scale(pixels[:, varies]), score),
+            prepared=solve(solver_class, prepared, score),
+            rounded=solve(solver_class, np.round(prepared * 2**16) / 2**16, score),  # sums are exact
             components=solve(solver_class, components, score),
             scaled={f"{factor:g}": solve(solver_class, factor * x, y) for factor in FACTORS},
         )
