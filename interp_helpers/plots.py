@@ -633,6 +633,51 @@ def channel_scatter(panels, xlabel, ylabel, marked=(), n_columns=2, sharex=True,
     return figure
 
 
+def transforms(panels, known=None, n_columns=3, names=("found", "known"), row_height=2.3):
+    """Draw transforms of variables as points, on one vertical scale, and known ones as lines behind them.
+
+    Parameters
+    ----------
+    panels : dict of str to (ndarray, ndarray), each of shape (m,)
+        Title, then the values of a variable and their transform.
+    known : dict of str to ndarray, shape (m,), optional
+        What the transform of some of the panels should be, at the same values.
+    n_columns : int
+    names : (str, str)
+        What points and lines are, for the legend; there is one if there are lines.
+    row_height : float
+        In inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no panel, if values and transform have different lengths, or if a known transform has no panel.
+    """
+    known = known or {}
+    if not panels or any(np.shape(values) != np.shape(transform) for values, transform in panels.values()):
+        raise ValueError("panels: give two arrays of one length for each title, and at least one title")
+    for title, line in known.items():
+        if title not in panels or np.shape(line) != np.shape(panels[title][0]):
+            raise ValueError(f"known: {title!r} is no panel, or has another length; panels are {', '.join(panels)}")
+    figure, axes = _grid(len(panels), min(n_columns, len(panels)), row_height, 0.4, sharey=True)
+    for axis, (title, (values, transform)) in zip(axes.flat, panels.items(), strict=False):
+        order = np.argsort(values, kind="stable")
+        if title in known:
+            axis.plot(values[order], known[title][order], color=ACCENT, linewidth=3, label=names[1])
+        axis.plot(values[order], transform[order], ".", color=INK, markersize=4, label=names[0])
+        axis.set_title(title, fontsize=13)
+        axis.tick_params(labelsize=11)
+        axis.locator_params(axis="x", nbins=4)
+    if known:
+        handles = axes.flat[list(panels).index(next(iter(known)))].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=12)
+    return figure
+
+
 def few_colours(picture, n=40):
     """Reduce a drawn figure to the colours of this book, which makes its file small.
 

@@ -125,6 +125,18 @@ def test_channel_scatter_numbers_and_marks_the_channels_of_each_panel():
     np.testing.assert_array_equal(figure.axes[1].collections[0].get_offsets(), np.stack([-x, y], axis=1))
 
 
+def test_transforms_are_points_and_known_ones_lines_in_the_order_of_the_values():
+    x = np.array([2.0, 0.0, 1.0])
+    figure = plots.transforms({"one": (x, x**2), "two": (x, -x)}, {"one": 2 * x}, names=("dots", "line"))
+    line, points = figure.axes[0].lines
+    np.testing.assert_array_equal(points.get_xydata(), [[0, 0], [1, 1], [2, 4]])
+    np.testing.assert_array_equal(line.get_xydata(), [[0, 0], [1, 2], [2, 4]])
+    assert len(figure.axes[1].lines) == 1
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"dots", "line"}
+    assert not plots.transforms({"one": (x, x)}).legends
+
+
 def test_few_colours_keeps_white_black_and_the_line_colours():
     from PIL import Image
 
@@ -149,6 +161,8 @@ def test_few_colours_keeps_white_black_and_the_line_colours():
         (lambda: plots.mean_dots({}), "rows: got"),
         (lambda: plots.mean_dots({"a": np.zeros(3)}), "rows: got"),
         (lambda: plots.channel_scatter({"a": (np.zeros(3), np.zeros(2))}, "", ""), "panels: give two arrays"),
+        (lambda: plots.transforms({"a": (np.zeros(3), np.zeros(2))}), "panels: give two arrays"),
+        (lambda: plots.transforms({"a": (np.zeros(3), np.zeros(3))}, {"b": np.zeros(3)}), "known: 'b' is no panel"),
         (lambda: plots.architecture(keras.Sequential([keras.layers.Dense(2)])), "model: give a built network"),
         (lambda: plots.architecture(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])), "model: give"),
         (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28))), "image: got shape"),
