@@ -12,7 +12,7 @@ from scipy.integrate import trapezoid
 from scipy.stats import hypergeom, rankdata
 
 from interp_helpers.attribution import map_gradients
-from interp_helpers.layers import activations, batches_of
+from interp_helpers.layers import activations, batches_of, kernel_behind
 from interp_helpers.models import check_images, layer_with_maps, named_layer, scores
 from interp_helpers.perturbation import vary_channel, without_channels
 
@@ -121,7 +121,7 @@ def enrichment(table, marked, k=5, n_permutations=10_000, seed=0):
     return rows.astype({"found": int})
 
 
-def importance(model, layer, kernel, images, labels, ideal=None, seed=0, batch_size=100):
+def importance(model, layer, images, labels, ideal=None, seed=0, batch_size=100):
     """Compute the cheap notions of a channel's importance, for every class from the images of that class.
 
     ========================  ========================================================================================
@@ -132,7 +132,8 @@ def importance(model, layer, kernel, images, labels, ideal=None, seed=0, batch_s
     gradient x activation     mean absolute value of the sum over the map of activation times slope of the score
     Taylor                    the same with the slope of the loss, as a mean over the map (`taylor_scores`)
     selectivity               mean activation on the class against that on the others (`class_selectivity`)
-    kernel norm               sum of the absolute weights (`kernel_norms`); the same for all classes
+    kernel norm               sum of the absolute weights of the kernel that makes the channel, for ``relu1`` that of
+                              ``conv1`` (`kernel_norms`); the same for all classes; NaN if there is none
     mean activation           over the map and the images
     ideal mean, ideal max     of the map on the ideal image of the class (Casacuberta et al. 2021, section 5)
     ========================  ========================================================================================
@@ -142,8 +143,6 @@ def importance(model, layer, kernel, images, labels, ideal=None, seed=0, batch_s
     model : keras.Model
     layer : str
         Name of the layer with the maps, for example ``"relu1"``.
-    kernel : str
-        Name of the layer whose kernel makes them, for example ``"conv1"``.
     images : ndarray, shape (N, height, width, channels), float
     labels : ndarray of N ints
         At least two classes.
@@ -167,22 +166,20 @@ def importance(model, layer, kernel, images, labels, ideal=None, seed=0, batch_s
     """
     labels = _checked_labels(model, images, labels)
     classes = _two_classes(labels)
-    maps = activations(model, images, layer)
-    norms = kernel_norms(model, kernel)
-    if maps.ndim != 4 or maps.shape[-1] != len(norms):
-        raise ValueError(f"kernel: {kernel!r} has {len(norms)} channels; {layer!r} puts out {maps.shape[1:]}")
+    found = layer_with_maps(model, layer)
+    n_channels, behind = found.output.shape[-1], kernel_behind(found)
     if ideal is not None and np.shape(ideal) != (len(classes), *np.shape(images)[1:]):
         expected = (len(classes), *np.shape(images)[1:])
         raise ValueError(f"ideal: got shape {np.shape(ideal)}; give {expected}, an image for each class")
     before = np.concatenate([scores(model)(images[p], training=False) for p in batches_of(len(images), batch_size)])
     every = vary_channel(model, layer, images, None, "kill", batch_size=batch_size)["change"].to_numpy()
-    every = every.reshape(maps.shape[-1], *before.shape)
+    every = every.reshape(n_channels, *before.shape)
     right, left = before.argmax(axis=1) == labels, (before + every).argmax(axis=2) == labels
     own = np.arange(len(labels))
     by_image = {"kill": np.abs(every[:, own, labels]), "removal": right.astype(float) - left}
     for method in ("gradient", "noise"):
         change = vary_channel(model, layer, images, labels, method, seed=seed, batch_size=batch_size)["change"]
-        by_image[method] = np.abs(change.to_numpy().reshape(len(norms), -1))
+        by_image[method] = np.abs(change.to_numpy().reshape(n_channels, -1))
     maps, slopes = map_gradients(model, images, labels, layer)
     by_image["gradient x activation"] = np.abs((maps * slopes).sum(axis=(1, 2))).T
     by_image["Taylor"] = taylor_scores(model, layer, images, labels, batch_size).T
@@ -192,10 +189,10 @@ def importance(model, layer, kernel, images, labels, ideal=None, seed=0, batch_s
     for i, k in enumerate(classes):
         table = {name: values[:, labels == k].mean(axis=1) for name, values in by_image.items()}
         table["selectivity"] = class_selectivity(maps, labels, k)["selectivity"]
-        table["kernel norm"] = norms
+        table["kernel norm"] = np.nan if behind is None else _norms(behind)
         if ideal is not None:
             table["ideal mean"], table["ideal max"] = ideal_maps[i].mean(axis=(0, 1)), ideal_maps[i].max(axis=(0, 1))
-        tables.append(pd.DataFrame({"class": k, "channel": np.arange(len(norms)), **table}))
+        tables.append(pd.DataFrame({"class": k, "channel": np.arange(n_channels), **table}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -263,9 +260,8 @@ def kernel_norms(model, layer):
     """
     found = named_layer(model, layer)
     if not hasattr(found, "kernel"):
-        raise ValueError(f"kernel: {layer!r} has no kernel; give a convolution or dense layer")
-    kernel = keras.ops.convert_to_numpy(found.kernel).astype(float)
-    return np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0)
+        raise ValueError(f"layer: {layer!r} has no kernel; give a convolution or dense layer")
+    return _norms(found)
 
 
 def taylor_scores(model, layer, images, labels, batch_size=100):
@@ -463,6 +459,11 @@ def removal_areas(curves):
 
 
 # --- small things ----------------------------------------------------------------------------------------------------
+
+
+def _norms(layer):
+    kernel = keras.ops.convert_to_numpy(layer.kernel).astype(float)
+    return np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0)
 
 
 def _correlations(values, method):

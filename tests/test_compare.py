@@ -211,7 +211,7 @@ def test_taylor_score_is_the_first_order_of_the_loss(planted, pictures):
 def test_importance_puts_the_notions_together(planted, pictures):
     images, labels = pictures
     before = planted.get_weights()
-    table = importance(planted, "relu", "conv", images, labels, ideal=images[[0, 40]])
+    table = importance(planted, "relu", images, labels, ideal=images[[0, 40]])
     assert all(np.array_equal(a, b) for a, b in zip(before, planted.get_weights(), strict=True))
     assert table.groupby("class")["channel"].agg(list).tolist() == 2 * [list(range(N_CHANNELS))]
     killed = vary_channel(planted, "relu", images, labels, "kill")
@@ -233,7 +233,7 @@ def test_importance_puts_the_notions_together(planted, pictures):
 
 def test_a_channel_that_nothing_reads(planted, pictures):
     """Notions that look at the rest of the network give 0; those that look at the channel alone cannot know."""
-    table = importance(planted, "relu", "conv", *pictures).groupby("channel").mean()
+    table = importance(planted, "relu", *pictures).groupby("channel").mean()
     unread = table.loc[UNREAD]
     assert not unread[["kill", "gradient", "noise", "removal", "gradient x activation", "Taylor"]].any()
     assert (table["kernel norm"].idxmax(), table["mean activation"].idxmax()) == (UNREAD, UNREAD)
@@ -325,7 +325,7 @@ def test_removal_curves_against_removal_by_hand(planted, pictures):
 
 def test_areas_tell_the_ranking_that_knows_from_the_one_that_does_not(planted, pictures):
     images, labels = pictures
-    kill = importance(planted, "relu", "conv", images, labels).groupby("channel")["kill"].mean()
+    kill = importance(planted, "relu", images, labels).groupby("channel")["kill"].mean()
     curves = removal_curves(planted, "relu", images, labels, pd.DataFrame({"kill": kill}), n_random=40)
     areas = removal_areas(curves).set_index("order")
     assert areas.loc["best first", "below_score"] < 0.1 < 0.9 < areas.loc["worst first", "below_score"]
@@ -370,9 +370,9 @@ GOOD = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 2)), columns=["a", 
         (lambda m, x, y: taylor_scores(m, "relu", x, y + 9), "the model has 3 scores"),
         (lambda m, x, y: taylor_scores(m, "relu", x, y[:4]), "give 80 integers"),
         (lambda m, x, y: taylor_scores(m, "logits", x, y), "logits"),
-        (lambda m, x, y: importance(m, "relu", "conv", x, 0 * y), "all images are of class 0"),
-        (lambda m, x, y: importance(m, "relu", "logits", x, y), "kernel: 'logits' has 3 channels"),
-        (lambda m, x, y: importance(m, "relu", "conv", x, y, x[:3]), "ideal: got shape (3, 4, 4, 1)"),
+        (lambda m, x, y: importance(m, "relu", x, 0 * y), "all images are of class 0"),
+        (lambda m, x, y: importance(m, "logits", x, y), "logits"),
+        (lambda m, x, y: importance(m, "relu", x, y, x[:3]), "ideal: got shape (3, 4, 4, 1)"),
         (lambda m, x, y: shapley_values(lambda s: s.sum(1), 3, n_permutations=5), "n_permutations: got 5"),
         (lambda m, x, y: shapley_values(lambda s: s.sum(1), 0), "n_players: got 0"),
         (lambda m, x, y: shapley_values(lambda s: s.sum(), 3), "value: got shape ()"),
