@@ -61,6 +61,32 @@ def channel_weights(model, layer, n_bootstrap=2000, seed=0):
     )
 
 
+def kernel_behind(layer):
+    """Find the layer whose kernel makes the channels that a layer puts out: for ``relu1``, ``conv1``.
+
+    Parameters
+    ----------
+    layer : keras.layers.Layer
+        Of a functional model.
+
+    Returns
+    -------
+    keras.layers.Layer or None
+        The layer itself if it has a kernel with an axis of channels; otherwise the nearest one before it, as long as
+        nothing on the way mixes channels or joins branches; None if there is none.
+    """
+    n_channels = layer.output.shape[-1]
+    while layer.output.shape[-1] == n_channels:
+        if hasattr(layer, "kernel"):
+            return layer if layer.kernel.shape[-1] == n_channels else None
+        operation, node, _ = layer.output._keras_history
+        inputs = operation._inbound_nodes[node].input_tensors
+        if len(inputs) != 1:
+            return None
+        layer = inputs[0]._keras_history.operation
+    return None
+
+
 def activations(model, images, layers, batch_size=250):
     """Compute what some layers put out for some images, all in one pass over the images.
 

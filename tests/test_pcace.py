@@ -1,0 +1,426 @@
+"""Channels with known answers: one that is the score, one that is noise, one that is dead; and what must not matter."""
+
+import inspect
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+from scipy.stats import false_discovery_control
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from interp_helpers import pcace as module
+from interp_helpers.ace import ace
+from interp_helpers.data import load_digits
+from interp_helpers.layers import activations, channel_weights
+from interp_helpers.models import load_checkpoint, scores
+from interp_helpers.pcace import STATISTICS, components, group_pcace, pcace, rank_channels
+
+M, SIDE = 120, 5
+SQUARED, NOISE, DEAD, WEAK = range(4)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Maps of four channels, and scores: the square of what the first shows, unrelated, nothing, a little related."""
+    rng = np.random.default_rng(0)
+    shown, pattern = rng.standard_normal(M), rng.standard_normal((SIDE, SIDE))
+    maps = 0.1 * rng.standard_normal((M, SIDE, SIDE, 4))
+    y = shown**2 + 0.1 * rng.standard_normal(M)
+    maps[..., SQUARED] += shown[:, None, None] * pattern
+    maps[..., WEAK] += (y + 4 * rng.standard_normal(M))[:, None, None] * pattern
+    maps[..., DEAD] = 0.7
+    return maps.astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def digits_of_one_class():
+    digits = load_digits()
+    return digits.images[digits.labels == 2][:100]
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return load_checkpoint("mnist_cnn")
+
+
+# --- components ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("layer", "n"), [("relu1", 100), ("pool", 100), ("relu1", 400)])
+def test_components_are_those_of_scikit_learn(mnist, layer, n):
+    digits = load_digits()
+    maps = activations(mnist, digits.images[:n], layer)
+    found = components(maps, 10)
+    for channel in range(0, maps.shape[-1], 7):
+        flat = StandardScaler().fit_transform(maps[..., channel].reshape(n, -1).astype(float))
+        expected = PCA(10, svd_solver="full").fit_transform(flat)
+        np.testing.assert_allclose(np.abs(found[channel]), np.abs(expected), atol=1e-6)
+
+
+def test_components_are_centred_uncorrelated_and_in_order(planted):
+    found = components(planted[0], 6)[SQUARED]
+    spread = np.cov(found.T)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(spread, np.diag(np.diag(spread)), atol=1e-9)
+    assert (np.diff(np.diag(spread)) < 0).all()
+    assert (found[np.abs(found).argmax(axis=0), range(6)] > 0).all()
+
+
+def test_components_beyond_the_rank_are_zero():
+    rng = np.random.default_rng(0)
+    low_rank = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 36))
+    found = components(low_rank.reshape(50, 6, 6, 1), 10)[0]
+    assert (found[:, :3].std(axis=0) > 0.1).all()
+    assert not found[:, 3:].any()
+
+
+def test_constant_pixels_do_not_matter(planted):
+    maps, _ = planted
+    framed = np.pad(maps, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=0.3)
+    np.testing.assert_allclose(components(framed, 5), components(maps, 5), atol=1e-5)
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_the_value_is_that_of_ace_on_the_components(planted, statistic):
+    maps, y = planted
+    table = pcace(maps, y, statistic=statistic).set_index("channel")
+    for channel in (SQUARED, NOISE, WEAK):
+        found = ace(components(maps)[channel], y)
+        value = {"multiple": found.multiple, "first": found.first, "first_absolute": abs(found.first)}[statistic]
+        assert table.loc[channel, "pcace"] == pytest.approx(value, abs=1e-12)
+
+
+def test_a_relation_that_is_not_monotone_is_found_and_noise_is_not(planted):
+    table = pcace(*planted, n_components=3, n_permutations=99).set_index("channel")
+    assert abs(np.corrcoef(planted[0][..., SQUARED].mean(axis=(1, 2)), planted[1])[0, 1]) < 0.3
+    assert table.loc[SQUARED, "pcace"] > 0.95
+    assert table.loc[SQUARED, "rank"] == 1
+    assert table.loc[SQUARED, "p_value"] == pytest.approx(0.01)
+    assert table.loc[NOISE, "p_value"] > 0.05
+    assert table.loc[NOISE, "null_median"] < table.loc[NOISE, "null_high"] < table.loc[SQUARED, "pcace"]
+
+
+def test_a_dead_channel_has_no_value_and_no_rank(planted):
+    table = pcace(*planted, n_permutations=9, n_bootstrap=5).set_index("channel")
+    assert table["dead"].tolist() == [False, False, True, False]
+    assert table.loc[DEAD, ["pcace", "null_median", "p_value", "q_value", "rank", "rank_low"]].isna().all()
+    assert sorted(table["rank"].dropna()) == [1, 2, 3]
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg_without_the_dead(planted):
+    table = pcace(*planted, n_permutations=50)
+    known = table["p_value"].notna()
+    np.testing.assert_allclose(table["q_value"][known], false_discovery_control(table["p_value"][known]))
+
+
+def test_p_values_of_noise_are_spread_evenly():
+    rng = np.random.default_rng(3)
+    table = pcace(rng.standard_normal((40, 1, 2, 300)), rng.standard_normal(40), n_components=2, n_permutations=19)
+    assert 0.3 < table["p_value"].mean() < 0.75
+    assert (table["p_value"] <= 0.1).mean() < 0.3
+
+
+def test_more_components_raise_the_value_and_its_null():
+    rng = np.random.default_rng(0)
+    maps, y = rng.standard_normal((60, 8, 8, 3)), rng.standard_normal(60)
+    few, many = (pcace(maps, y, n_components=p, n_permutations=20) for p in (2, 30))
+    assert (many["null_median"] > few["null_median"] + 0.3).all()
+    assert (many["pcace"] > 0.9).all()  # of noise: a value alone says nothing
+
+
+def test_held_out_values_of_noise_are_around_zero_and_real_ones_stay():
+    rng = np.random.default_rng(0)
+    maps, y = rng.standard_normal((200, 6, 6, 20)), rng.standard_normal(200)
+    maps[..., 0] += y[:, None, None]
+    table = pcace(maps, y, held_out=True, n_permutations=9)
+    assert table["pcace"][0] > 0.9
+    assert abs(table["pcace"][1:].mean()) < 0.1
+    assert table["null_median"].abs().max() < 0.2
+    assert pcace(maps, y)["pcace"][1:].min() > 0.3
+
+
+def test_held_out_components_see_one_half_only(planted):
+    maps, _ = planted
+    halves = module._halves(M, seed=0)
+    (fitted, moved), _ = module._reduced(np.moveaxis(maps.reshape(M, -1, 4), -1, 0), 3, True, 0, None)
+    flat = maps[..., SQUARED].reshape(M, -1).astype(float)
+    scaler = StandardScaler().fit(flat[halves[0]])
+    pca = PCA(3, svd_solver="full").fit(scaler.transform(flat[halves[0]]))
+    for found, half in ((fitted, halves[0]), (moved, halves[1])):
+        expected = pca.transform(scaler.transform(flat[half]))
+        np.testing.assert_allclose(np.abs(found[SQUARED]), np.abs(expected), atol=1e-6)
+    assert not set(halves[0]) & set(halves[1])
+
+
+def test_rank_intervals_hold_the_rank_and_tell_what_is_sure(planted):
+    table = pcace(*planted, n_components=3, n_bootstrap=40).set_index("channel").drop(DEAD)
+    assert table.loc[SQUARED, ["rank_low", "rank", "rank_high"]].tolist() == [1, 1, 1]
+    assert ((table["rank_low"] <= table["rank"]) & (table["rank"] <= table["rank_high"])).all()
+
+
+# --- what must not matter --------------------------------------------------------------------------------------------
+
+
+def related(seed, n_channels=4):
+    rng = np.random.default_rng(seed)
+    maps = rng.standard_normal((40, 4, 4, n_channels))
+    return maps, maps[..., 0].mean(axis=(1, 2)) ** 2 + 0.1 * rng.standard_normal(40)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.permutations(range(4)))
+def test_order_of_channels_does_not_matter(seed, order):
+    maps, y = related(seed)
+    table, again = (pcace(m, y, 3, n_permutations=3, n_bootstrap=3) for m in (maps, maps[..., order]))
+    expected = table.loc[list(order)].reset_index(drop=True).drop(columns="channel")
+    pd.testing.assert_frame_equal(again.drop(columns="channel"), expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3), st.floats(-10, 10))
+def test_scale_and_shift_of_activations_do_not_matter(seed, scale, shift):
+    maps, y = related(seed)
+    table, again = (pcace(m, y, 3) for m in (maps, scale * maps + shift))
+    np.testing.assert_allclose(again["pcace"], table["pcace"], atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.3, 3))
+def test_monotone_transforms_of_the_score_hardly_matter_where_there_is_a_relation(seed, power):
+    rng = np.random.default_rng(seed)
+    shown = rng.standard_normal(200)
+    maps = rng.standard_normal((200, 4, 4, 2)) + np.outer(shown, [2, 0.7])[:, None, None]
+    y = shown**2 + 0.3 * rng.standard_normal(200)
+    moved = (y - y.min() + 0.1) ** power
+    table, again = (pcace(maps, scores, 3) for scores in (y, moved))
+    np.testing.assert_allclose(again["pcace"], table["pcace"], atol=0.1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_images_given_twice_leave_the_strong_relation_on_top(seed):
+    maps, y = related(seed)
+    twice = pcace(np.concatenate([maps, maps]), np.concatenate([y, y]), 3)
+    assert twice["pcace"].between(0, 1).all()
+    assert np.isfinite(twice["pcace"]).all()
+
+
+def test_results_do_not_depend_on_threads_and_seeds_repeat(planted):
+    options = {"n_permutations": 5, "n_bootstrap": 5, "statistic": STATISTICS, "seed": 3}
+    one, two, again = (pcace(*planted, n_jobs=n, **options) for n in (1, 2, 2))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    pd.testing.assert_frame_equal(two, again, check_exact=True)
+    other = pcace(*planted, n_permutations=5, seed=4)
+    assert (other["null_median"] != one["null_median"][: len(other)]).any()
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_of_one_is_the_channel_and_a_group_may_know_more_than_its_members():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200))
+    maps = np.stack([a, b], axis=-1).reshape(200, 1, 1, 2)
+    y = a + b
+    table = group_pcace(maps, y, {"a": [0], "both": (0, 1)}, n_permutations=4).set_index("group")
+    alone = pcace(maps, y)["pcace"]
+    assert table.loc["a", "pcace"] == pytest.approx(alone[0], abs=1e-12)
+    assert table.loc["both", "pcace"] > 0.95 > 0.8 > alone.max()
+    assert table.loc["both", "channels"] == (0, 1)
+    assert table.loc["both", "rank"] == 1
+
+
+def test_groups_with_several_statistics_and_held_out(planted):
+    maps, y = planted
+    options = {"n_components": 3, "statistic": STATISTICS, "held_out": True}
+    table = group_pcace(maps, y, {"x": [0, 2], "dead": [2]}, **options)
+    assert table["statistic"].tolist() == [name for name in STATISTICS for _ in range(2)]
+    assert table["dead"].tolist() == [False, True] * 3
+
+
+@pytest.mark.parametrize("group", [[], [4], [-1], [0, 0], [0.0], ["0"]])
+def test_groups_that_are_none(planted, group):
+    with pytest.raises(ValueError, match="groups"):
+        group_pcace(*planted, {"x": group})
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def test_rank_channels_is_pcace_of_the_layer_and_the_score(mnist, digits_of_one_class):
+    table = rank_channels(mnist, "relu1", digits_of_one_class, 2, n_permutations=3)
+    maps = activations(mnist, digits_of_one_class, "relu1")
+    y = scores(mnist).predict(digits_of_one_class, verbose=0)[:, 2]
+    expected = pcace(maps, y, n_permutations=3)
+    np.testing.assert_allclose(table["pcace"], expected["pcace"], atol=1e-4)
+    np.testing.assert_allclose(table["null_median"], expected["null_median"], atol=0.01)
+    weights = channel_weights(mnist, "conv1")
+    np.testing.assert_allclose(table["mean_weight"], weights["mean_weight"], atol=1e-7)
+    assert table["reverse"].tolist() == weights["reverse"].tolist()
+    assert list(table)[:3] == ["layer", "statistic", "channel"]
+    assert list(table)[-2:] == ["mean_weight", "reverse"]
+
+
+def test_memory_decides_the_passes_and_not_the_numbers(mnist, digits_of_one_class, monkeypatch):
+    layers_ = ["relu1", "dense1", "pool"]
+    options = {"n_permutations": 2, "statistic": ["multiple", "first"]}
+    whole = rank_channels(mnist, layers_, digits_of_one_class, 2, **options)
+    sizes = []
+    read = module._read
+
+    def watched(*arguments):
+        blocks, reached = read(*arguments)
+        sizes.append(sum(block.nbytes for block in blocks))
+        return blocks, reached
+
+    monkeypatch.setattr(module, "_read", watched)
+    parts = rank_channels(mnist, layers_, digits_of_one_class, 2, max_memory=0.002, **options)
+    pd.testing.assert_frame_equal(whole, parts, check_exact=True)
+    assert len(sizes) > 4
+    assert max(sizes) <= 0.002e9
+    assert whole["layer"].unique().tolist() == layers_
+
+
+def test_the_model_comes_back_unchanged(mnist, digits_of_one_class):
+    before = [layer.name for layer in mnist.layers], mnist.get_weights()
+    rank_channels(mnist, "relu1", digits_of_one_class, 2, n_permutations=0)
+    assert before[0] == [layer.name for layer in mnist.layers]
+    assert all(np.array_equal(a, b) for a, b in zip(before[1], mnist.get_weights(), strict=True))
+
+
+def test_targets(mnist):
+    images = load_digits().images[::50]
+    labels = load_digits().labels[::50]
+    all_scores = scores(mnist).predict(images, verbose=0)
+    own = all_scores[np.arange(100), labels]
+    cases = [
+        (3, all_scores[:, 3]),
+        (labels, own),
+        ([3, 5], all_scores[:, [3, 5]].mean(axis=1)),
+        ({3: 1, 5: 3}, all_scores[:, 3] / 4 + 3 * all_scores[:, 5] / 4),
+        (own.astype(float), own),
+    ]
+    maps = activations(mnist, images, "relu1")
+    for target, y in cases:
+        table = rank_channels(mnist, "relu1", images, target, n_permutations=0)
+        np.testing.assert_allclose(table["pcace"], pcace(maps, y)["pcace"], atol=1e-3, err_msg=str(target))
+
+
+def test_networks_without_a_kernel_behind_the_channels():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 3))
+    left = layers.Conv2D(4, 3, padding="same", name="left")(inputs)
+    right = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(inputs)
+    added = layers.Add(name="added")([left, layers.Conv2D(4, 1, name="right")(right)])
+    normalized = layers.BatchNormalization(name="normalized")(left)
+    joined = layers.Concatenate(name="joined")([added, normalized])
+    model = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling2D()(joined)))
+    images = np.random.default_rng(0).random((30, 6, 6, 3)).astype(np.float32)
+    names = ["left", "normalized", "added", "depthwise", "joined"]
+    table = rank_channels(model, names, images, 0, n_permutations=0).groupby("layer", sort=False)
+    known = table["mean_weight"].apply(lambda values: values.notna().all())
+    assert known.to_dict() == {"left": True, "normalized": True, "added": False, "depthwise": False, "joined": False}
+    assert table.size().to_dict() == {"left": 4, "normalized": 4, "added": 4, "depthwise": 3, "joined": 8}
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def broken(values, change):
+    values = np.array(values)
+    change(values)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x[:9], y[:9]), "got 9"),
+        (lambda x, y: (x, y[:-1]), "scores: got float64 of shape"),
+        (lambda x, y: (x, np.ones(M)), "all are 1"),
+        (lambda x, y: (x, broken(y, lambda v: v.put(3, np.nan))), "scores: 1 of 120 are not finite"),
+        (lambda x, y: (broken(x, lambda v: v.put(3, np.inf)), y), "activations"),
+        (lambda x, y: (x[..., 0], y), "activations: got shape"),
+        (lambda x, y: (x[..., :0], y), "activations: got shape"),
+        (lambda x, y: (x.astype(complex), y), "complex"),
+        (lambda x, y: (x.astype(str), y), "give real numbers"),
+        (lambda x, y: (x, y.astype(str)), "scores"),
+    ],
+)
+def test_data_that_are_refused(planted, change, message):
+    with pytest.raises(ValueError, match=message):
+        pcace(*change(*planted))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_components": 0},
+        {"n_components": M},
+        {"n_components": M // 2, "held_out": True},
+        {"n_components": 2.5},
+        {"n_components": "all"},
+        {"statistic": "second"},
+        {"statistic": []},
+        {"statistic": ["first", "first"]},
+        {"n_permutations": -1},
+        {"n_permutations": 2.0},
+        {"n_bootstrap": -1},
+        {"n_bootstrap": 5, "held_out": True},
+        {"n_jobs": 0},
+    ],
+)
+def test_options_that_are_refused(planted, options, mnist, digits_of_one_class):
+    with pytest.raises(ValueError, match=next(iter(options)).replace("held_out", "n_")):
+        pcace(*planted, **options)
+    if options.get("n_components") not in (M, M // 2):
+        with pytest.raises(ValueError):  # noqa: PT011 - the same check, seen above
+            rank_channels(mnist, "relu1", digits_of_one_class, 2, **options)
+
+
+@pytest.mark.parametrize(
+    "target", [10, -1, [3, 12], [3, 3], "3", None, {3: np.nan}, {12: 1}, {}, np.ones(7), np.full(100, np.nan), [[1, 2]]]
+)
+def test_targets_that_are_refused(mnist, digits_of_one_class, target):
+    with pytest.raises(ValueError, match=r"target|scores"):
+        rank_channels(mnist, "relu1", digits_of_one_class, target)
+
+
+def test_layers_and_memory_that_are_refused(mnist, digits_of_one_class):
+    with pytest.raises(ValueError, match="no layer 'conv7'"):
+        rank_channels(mnist, "conv7", digits_of_one_class, 2)
+    with pytest.raises(ValueError, match="max_memory"):
+        rank_channels(mnist, "relu1", digits_of_one_class, 2, max_memory=0)
+    with pytest.raises(ValueError, match="images"):
+        rank_channels(mnist, "relu1", digits_of_one_class[:5], 2)
+
+
+def test_half_is_half_of_the_smaller_side(planted):
+    maps, _ = planted
+    assert components(maps, "half").shape == (4, M, SIDE * SIDE // 2)
+    assert components(maps[:20], "half").shape == (4, 20, 10)
+    assert components(maps.mean(axis=(1, 2)), 10).shape == (4, M, 1)
+
+
+def test_scores_that_few_images_share_do_not_break_the_bootstrap():
+    rng = np.random.default_rng(0)
+    y = np.zeros(12)
+    y[0] = 1
+    table = pcace(rng.standard_normal((12, 3, 3, 2)), y, n_components=2, n_bootstrap=50)
+    assert table["rank_low"].notna().all()
+
+
+def test_public_functions_share_their_options():
+    def options(function):
+        return {n: p.default for n, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
+
+    assert options(pcace) == options(group_pcace)
+    assert options(pcace).items() - options(rank_channels).items() == {("n_permutations", 0)}
