@@ -657,7 +657,7 @@ def top_channels(pictures, maps, top, marked=(), title="digit"):
     n_kinds, n_rows = len(pictures), depths.pop() + 1
     gap = 0.55  # of a panel, for the channel number at the left of each block
     size = (WIDTH - 0.7) / (len(top) * (n_kinds + gap))
-    figure = plt.figure(figsize=(WIDTH, size * n_rows * 1.03 + 0.55))
+    figure = plt.figure(figsize=(WIDTH, size * n_rows * 1.03 + 0.46))
     figure.set_layout_engine("none")
     width, height = figure.get_size_inches()
     bound = max(stack[k][..., list(channels)].max() for stack in maps.values() for k, channels in top.items()) or 1
@@ -666,7 +666,7 @@ def top_channels(pictures, maps, top, marked=(), title="digit"):
         figure.text((left + (gap + n_kinds / 2) * size) / width, 1, f"{title} {k}", ha="center", va="top", fontsize=13)
         for column, kind in enumerate(pictures):
             for row in range(n_rows):
-                corner = (left + (gap + column) * size, height - 0.5 - (row + 1) * size * 1.03)
+                corner = (left + (gap + column) * size, height - 0.44 - (row + 1) * size * 1.03)
                 axis = figure.add_axes(
                     [corner[0] / width, corner[1] / height, 0.96 * size / width, 0.96 * size / height]
                 )

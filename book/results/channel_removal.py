@@ -28,10 +28,7 @@ def main():
     value = compare.value_of_channels(model, LAYER, players.images, players.labels)
     shapley, error = compare.shapley_values(value, 32, N_PERMUTATIONS)
     overall = over_classes(by_class).assign(**{f"Shapley {name}": shapley[:, i] for i, name in enumerate(MEASURES)})
-    rankings = {"one for all": {k: overall for k in range(10)}, "own": {k: own(by_class, k) for k in range(10)}}
-    curves = {
-        name: removed(model, judged, tables, 0 if name == "own" else N_RANDOM) for name, tables in rankings.items()
-    }
+    curves = removed(model, judged, by_class, overall)
     path = store_run(
         __file__,
         ranked=len(ranked),
@@ -68,13 +65,30 @@ def own(table, k):
     return table[table["class"] == k].set_index("channel").drop(columns=["class", "kernel norm"])
 
 
-def removed(model, digits, tables, n_random):
-    """Return removal curves, each class by the table of its own, as means over the classes."""
+def removed(model, digits, by_class, overall):
+    """Return removal curves as means over the classes: by one ranking for all, and by that of each class.
+
+    In the first every random order is the same for all classes, as a ranking is; in the second each class has one of
+    its own.
+    """
     parts = []
-    for k, table in tables.items():
+    for k in range(10):
         chosen = digits.subset(digits.labels == k)
-        parts.append(compare.removal_curves(model, LAYER, chosen.images, chosen.labels, table, n_random))
-    return pd.concat(parts).groupby(["ranking", "order", "removed"], sort=False)[MEASURES].mean().reset_index()
+        for name, table, n in (("one for all", overall, N_RANDOM), ("own", own(by_class, k), 0)):
+            rows = compare.removal_curves(model, LAYER, chosen.images, chosen.labels, table, n)
+            parts.append(rows.assign(run=name, digit=k))
+    whole = pd.concat(parts)
+    random = whole[whole["ranking"] == "random"]
+    rng, mixed = np.random.default_rng(0), []
+    for _, rows in random.groupby("digit"):
+        dealt = {str(i): str(to) for i, to in enumerate(rng.permutation(N_RANDOM))}
+        mixed.append(rows.assign(order=rows["order"].map(dealt), run="own"))
+    whole = pd.concat([whole, *mixed])
+    keys = ["ranking", "order", "removed"]
+    return {
+        name: rows.groupby(keys, sort=False)[MEASURES].mean().reset_index()
+        for name, rows in whole.groupby("run", sort=False)
+    }
 
 
 if __name__ == "__main__":
