@@ -10,9 +10,14 @@ Casacuberta, S., Suel, E. and Flaxman, S. (2021). PCACE: a statistical approach 
 interpretability. arXiv:2112.15571.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import json
+import os
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
+import joblib
 import keras
 import numba
 import numpy as np
@@ -66,7 +71,9 @@ def pcace(
     seed : int
         For permutations, bootstrap and halves.
     n_jobs : int, optional
-        Threads; by default as many as numba has (``NUMBA_NUM_THREADS``). The numbers do not depend on it.
+        Channels worked on at once. By default threads, as many as numba has (``NUMBA_NUM_THREADS``); inside
+        ``joblib.parallel_config`` whatever that says, the workers of a Dask cluster, say. The numbers do not depend
+        on it.
 
     Returns
     -------
@@ -92,9 +99,9 @@ def pcace(
     maps = _by_channel(activations)
     _check_options(maps.shape[1], statistic, n_permutations, n_bootstrap, held_out, n_jobs)
     y = _checked_scores(scores, maps.shape[1])
-    reduced = _reduced(maps, n_components, held_out, seed, n_jobs)
-    table = _related(reduced, y, statistic, n_permutations, n_bootstrap, seed, n_jobs)
-    return table.rename(columns={"item": "channel"})
+    p = _n_components(n_components, *maps.shape[1:], held_out)
+    work = Work(y, p, n_permutations, n_bootstrap, held_out, seed)
+    return _table(_measured(maps, work, n_jobs), statistic)
 
 
 def group_pcace(
@@ -142,12 +149,15 @@ def group_pcace(
         known = all(isinstance(c, int | np.integer) and 0 <= c < len(maps) for c in channels)
         if not channels or not known or len(set(channels)) < len(channels):
             raise ValueError(f"groups: {name!r} is {channels}; give different channels of 0 to {len(maps) - 1}")
-    together = [np.moveaxis(maps[list(channels)], 1, 0).reshape(1, len(y), -1) for channels in groups.values()]
-    parts = [_reduced(side_by_side, n_components, held_out, seed, n_jobs) for side_by_side in together]
-    table = _related(_joined(parts), y, statistic, n_permutations, n_bootstrap, seed, n_jobs)
-    table.insert(1, "group", [list(groups)[item] for item in table["item"]])
-    table.insert(2, "channels", [groups[name] for name in table["group"]])
-    return table.drop(columns="item")
+    measured = []
+    for channels in groups.values():
+        together = np.moveaxis(maps[list(channels)], 1, 0).reshape(1, len(y), -1)
+        p = _n_components(n_components, *together.shape[1:], held_out)
+        work = Work(y, p, n_permutations, n_bootstrap, held_out, seed)
+        measured += _measured(together, work, n_jobs)
+    table = _table(measured, statistic).rename(columns={"channel": "group"})
+    table.insert(2, "channels", [list(groups.values())[item] for item in table["group"]])
+    return table.assign(group=[list(groups)[item] for item in table["group"]])
 
 
 def rank_channels(
@@ -164,6 +174,7 @@ def rank_channels(
     n_jobs=None,
     max_memory=1.0,
     batch_size=100,
+    folder=None,
 ):
     """Rank the channels of layers of a network by how strongly they are related to a class score.
 
@@ -184,6 +195,9 @@ def rank_channels(
         Gigabytes that the recorded activations may take (what the network itself needs for a batch is not counted). If
         the layers put out more, the network runs several times, each time for some of the channels.
     batch_size : int
+    folder : path, optional
+        Where to keep the result of each layer, as Parquet, as soon as it is there (needs pyarrow). Called again with
+        the same folder, an interrupted run goes on with the first layer that is missing.
 
     Returns
     -------
@@ -194,7 +208,8 @@ def rank_channels(
     Raises
     ------
     ValueError
-        As in `pcace`; if there is no such layer, class or target; if the images do not fit.
+        As in `pcace`; if there is no such layer, class or target; if the images do not fit; if the folder holds
+        results of another network, other images, another target or other settings.
     """
     names = [layers] if isinstance(layers, str) else list(layers)
     found = {name: named_layer(model, name) for name in names}
@@ -204,31 +219,36 @@ def rank_channels(
     if not max_memory > 0 or not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise ValueError(f"max_memory={max_memory}, batch_size={batch_size}: give positive numbers")
     shapes = {name: _shape(name, layer, scoring, images[:1]) for name, layer in found.items()}
-    _n_components(n_components, len(images), 1, held_out)
-    reduced, y = {name: [] for name in names}, None
-    for parts in _passes(shapes, len(images), max_memory):
-        blocks, reached = _read(scoring, found, shapes, parts, images, batch_size)
+    p = {name: _n_components(n_components, len(images), prod(shapes[name][:-1]), held_out) for name in names}
+    options = n_permutations, n_bootstrap, held_out, seed
+    if folder is not None:
+        settings = {"n_components": n_components, "statistic": _names(statistic), "options": options}
+        _claim(folder, {"network": model.get_weights(), "images": images, "target": wanted}, settings)
+    tables = {name: _read_table(folder, name) for name in names}
+    missing = {name: shapes[name] for name in names if tables[name] is None}
+    measured, y = {name: [] for name in missing}, None
+    for parts in _passes(missing, len(images), max_memory):
+        blocks, reached = _read(scoring, found, shapes, parts, images, batch_size, with_scores=y is None)
         if y is None:
             y = _checked_scores(wanted if wanted.ndim == 1 else (reached * wanted).sum(axis=1), len(images))
-        for (name, _), maps in zip(parts, blocks, strict=True):
-            reduced[name].append(_reduced(maps, n_components, held_out, seed, n_jobs))
-    tables = []
-    for name in names:
-        table = _related(_joined(reduced[name]), y, statistic, n_permutations, n_bootstrap, seed, n_jobs)
-        table = table.rename(columns={"item": "channel"})
-        tables.append(table.merge(_kernels(found[name], shapes[name][-1]), on="channel", validate="many_to_one"))
-        tables[-1].insert(0, "layer", name)
-    return pd.concat(tables, ignore_index=True)
+        for name, channels in parts:
+            measured[name] += _measured(blocks.pop(0), Work(y, p[name], *options), n_jobs, desc=name)
+            if channels.stop == shapes[name][-1]:
+                table = _table(measured.pop(name), statistic)
+                kernels = _kernels(found[name], shapes[name][-1])
+                tables[name] = table.merge(kernels, on="channel", validate="many_to_one")
+                tables[name].insert(0, "layer", name)
+                _write_table(folder, name, tables[name])
+    return pd.concat([tables[name] for name in names], ignore_index=True)
 
 
-def components(activations, n_components=10, n_jobs=None):
+def components(activations, n_components=10):
     """Compute the leading principal components of the standardized maps of each channel.
 
     Parameters
     ----------
     activations : array_like, shape (m, height, width, channels) or (m, channels)
     n_components : int or "half"
-    n_jobs : int, optional
         As in `pcace`.
 
     Returns
@@ -248,83 +268,82 @@ def components(activations, n_components=10, n_jobs=None):
     components come from the eigenvectors of the smaller of the two Gram matrices, images by images or pixels by pixels,
     in double precision, a channel at a time.
     """
-    ((x, _),) = _reduced(_by_channel(activations), n_components, False, 0, n_jobs)
-    return x
+    maps = _by_channel(activations)
+    p = _n_components(n_components, *maps.shape[1:], held_out=False)
+    _check_finite(maps)
+    with threadpool_limits(1, user_api="blas"):
+        return np.stack([_principal(channel, p)[0] for channel in maps])
 
 
-# --- from components to the table ------------------------------------------------------------------------------------
+# --- one channel -----------------------------------------------------------------------------------------------------
 
 
-def _related(reduced, y, statistic, n_permutations, n_bootstrap, seed, n_jobs):
-    """Return the table of `pcace` for items whose components are given; the column is called item, not channel.
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with the maps of every channel; small, so that it can be sent to another machine."""
 
-    Parameters
-    ----------
-    reduced : sequence of (ndarray, ndarray)
-        What `_reduced` returns: one pair, or two for held-out values.
-    """
-    rng = np.random.default_rng(seed)
-    ys = np.stack([y, *(rng.permutation(y) for _ in range(n_permutations))])
-    drawn = None
-    if len(reduced) == 1:
-        x = reduced[0][0]
-        found = _solved(x, ys, n_jobs)
-        if n_bootstrap:
-            redrawn = [_draw(y, rng) for _ in range(n_bootstrap)]
-            drawn = [_solved(x[:, rows], y[None, rows], n_jobs) for rows in tqdm(redrawn, leave=False, delay=2)]
-    else:
-        found = _transferred(reduced, ys, _halves(len(y), seed), n_jobs)
-    dead = np.any([(np.ptp(x, axis=1) == 0).all(axis=1) for x, _ in reduced], axis=0)
-    tables = []
-    for name in _names(statistic):
-        values = _statistic(found, name)
-        table = _with_chance(values[:, 0], values[:, 1:])
-        table["rank"] = table["pcace"].rank(ascending=False)
-        ranks = [pd.Series(_statistic(again, name)[:, 0]).rank(ascending=False) for again in drawn or []]
-        table["rank_low"], table["rank_high"] = np.percentile(ranks, [2.5, 97.5], axis=0) if ranks else (np.nan, np.nan)
-        table["dead"] = dead
-        table.insert(0, "statistic", name)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    y: np.ndarray
+    n_components: int
+    n_permutations: int
+    n_bootstrap: int
+    held_out: bool
+    seed: int
 
 
-def _with_chance(value, null):
-    """Return values (items,) beside what permuted scores gave (items, permutations)."""
-    table = pd.DataFrame({"item": np.arange(len(value)), "pcace": value})
-    none = np.full(len(value), np.nan)
-    n = null.shape[1]
-    low, high = np.quantile(null, [0.5, 0.95], axis=1) if n else (none, none)
-    as_high = (~(null < value[:, None])).sum(axis=1)
-    p_value = np.where(np.isnan(value), np.nan, (1 + as_high) / (1 + n)) if n else none
-    q_value, known = none.copy(), ~np.isnan(p_value)
-    if known.any():
-        q_value[known] = false_discovery_control(p_value[known])
-    return table.assign(null_median=low, null_high=high, p_value=p_value, q_value=q_value)
-
-
-def _solved(x, ys, n_jobs):
-    """Solve ACE for components (items, m, p) and responses (k, m); return multiple and first, each (items, k)."""
-    batch = ace_many(x, ys, threads=_threads(n_jobs))
-    return {"multiple": batch.multiple, "first": batch.first}
-
-
-def _transferred(reduced, ys, halves, n_jobs):
-    """Find transforms on one half, correlate them on the other, both ways round; return the means as `_solved` does."""
-    both = []
-    for (x_fit, x_new), (fit, new) in zip(reduced, (halves, halves[::-1]), strict=True):
-        if np.ptp(ys[0, fit]) == 0 or np.ptp(ys[0, new]) == 0:
+def _measured(maps, work, n_jobs, desc="PCACE"):
+    """Measure every channel of maps (channels, m, pixels) in parallel; return what `_measure` does, in order."""
+    _check_finite(maps)
+    if work.held_out:
+        fit, new = _halves(len(work.y), work.seed)
+        if np.ptp(work.y[fit]) == 0 or np.ptp(work.y[new]) == 0:
             raise ValueError("held_out: the scores of one half are all the same; give another seed or more images")
-        tasks = [(x_fit[item], x_new[item], y[fit], y[new]) for item in range(len(x_fit)) for y in ys]
-        with ThreadPoolExecutor(_threads(n_jobs)) as pool:
-            found = list(tqdm(pool.map(_transfer, tasks), total=len(tasks), desc="ACE", leave=False, delay=2))
-        both.append(np.reshape(found, (len(x_fit), len(ys), 2)))
-    multiple, first = np.moveaxis(np.mean(both, axis=0), -1, 0)
-    return {"multiple": multiple, "first": first}
+    # a tuple: joblib would scatter a bare array to one worker of a cluster, and lose it with that worker
+    tasks = (joblib.delayed(_measure)((channel, work)) for channel in maps)
+    # one thread of BLAS in each of ours: the same sums in the same order, however many of ours there are
+    with threadpool_limits(1, user_api="blas"):
+        found = joblib.Parallel(_n_jobs(n_jobs), prefer="threads", return_as="generator")(tasks)
+        return list(tqdm(found, total=len(maps), desc=desc, leave=False, delay=2))
 
 
-def _transfer(task):
+def _measure(task):
+    """Reduce the maps of one channel and relate them to the scores.
+
+    Returns
+    -------
+    dict
+        multiple and first: ndarray, shape (1 + n_permutations,), the first with the scores as they are; drawn_multiple
+        and drawn_first, shape (n_bootstrap,); dead.
+    """
+    maps, work = task
+    rng = np.random.default_rng(work.seed)
+    ys = np.stack([work.y, *(rng.permutation(work.y) for _ in range(work.n_permutations))])
+    drawn = [_draw(work.y, rng) for _ in range(work.n_bootstrap)]
+    with threadpool_limits(1, user_api="blas"):
+        if work.held_out:
+            return _measure_held_out(maps, ys, work)
+        x, _ = _principal(maps, work.n_components)
+    found = ace_many(x[None], ys, threads=1)
+    measured = {"multiple": found.multiple[0], "first": found.first[0], "dead": not x.any()}
+    if drawn:
+        again = ace_many(x[drawn], work.y[drawn][:, None], threads=1)
+        measured |= {"drawn_multiple": again.multiple[:, 0], "drawn_first": again.first[:, 0]}
+    return measured
+
+
+def _measure_held_out(maps, ys, work):
+    """Find components and transforms on one half, correlate on the other, both ways round; return the means."""
+    halves = _halves(len(work.y), work.seed)
+    values, dead = [], False
+    for fit, new in (halves, halves[::-1]):
+        x_fit, x_new = _principal(maps[fit], work.n_components, maps[new])
+        values.append([_transfer(x_fit, x_new, y[fit], y[new]) for y in ys])
+        dead |= not x_fit.any()
+    multiple, first = np.mean(values, axis=0).T
+    return {"multiple": multiple, "first": first, "dead": dead}
+
+
+def _transfer(x_fit, x_new, y_fit, y_new):
     """Find the transforms of one half; return both correlations on the other, NaN where there is nothing."""
-    x_fit, x_new, y_fit, y_new = task
     varies = np.ptp(x_fit, axis=0) > 0
     if not varies.any() or np.ptp(y_fit) == 0:
         return np.nan, np.nan
@@ -345,64 +364,6 @@ def _correlation(a, b):
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return np.nan
     return np.corrcoef(a, b)[0, 1]
-
-
-def _statistic(found, name):
-    return np.abs(found["first"]) if name == "first_absolute" else found[name]
-
-
-def _draw(y, rng):
-    """Draw as many images with replacement, until not all of their scores are the same."""
-    while True:
-        rows = rng.integers(0, len(y), len(y))
-        if np.ptp(y[rows]) > 0:
-            return rows
-
-
-# --- from maps to components -----------------------------------------------------------------------------------------
-
-
-def _reduced(maps, n_components, held_out, seed, n_jobs):
-    """Reduce maps (items, m, pixels) to their principal components.
-
-    Returns
-    -------
-    list of (ndarray, ndarray)
-        One pair: the components (items, m, p), twice. Held out, two pairs: the components of one half, and what the
-        other half has on the same axes; then the halves the other way round.
-    """
-    n_items, n, n_pixels = maps.shape
-    p = _n_components(n_components, n, n_pixels, held_out)
-    if not np.isfinite(maps).all():
-        images = np.flatnonzero(~np.isfinite(maps).all(axis=(0, 2)))
-        raise ValueError(f"activations: values that are not finite, in {len(images)} images (first: image {images[0]})")
-    halves = _halves(n, seed)
-    folds = (halves, halves[::-1]) if held_out else [(slice(None), None)]
-    tasks = [(item, fit, new) for fit, new in folds for item in range(n_items)]
-
-    def reduce(task):
-        item, fit, new = task
-        return _principal(maps[item, fit], p, None if new is None else maps[item, new])
-
-    # one thread of BLAS for each of ours: the same sums in the same order, however many of ours there are
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(_threads(n_jobs)) as pool:
-        found = list(tqdm(pool.map(reduce, tasks), total=len(tasks), desc="PCA", leave=False, delay=2))
-    return [
-        tuple(np.stack(x) for x in zip(*found[start : start + n_items], strict=True))
-        for start in range(0, len(found), n_items)
-    ]
-
-
-def _joined(parts):
-    """Join what `_reduced` returned for several blocks of items; fewer components are filled up with zeros."""
-    p = max(fold[0].shape[2] for part in parts for fold in part)
-    return [
-        tuple(
-            np.concatenate([np.pad(x, ((0, 0), (0, 0), (0, p - x.shape[2]))) for x in same])
-            for same in zip(*fold, strict=True)
-        )
-        for fold in zip(*parts, strict=True)
-    ]
 
 
 def _principal(maps, p, new=None):
@@ -426,6 +387,53 @@ def _halves(n, seed):
     """Divide n images into halves; the one image too many of an odd number is left out."""
     order = np.random.default_rng([seed, 1]).permutation(n)
     return order[: n // 2], order[n // 2 : 2 * (n // 2)]
+
+
+def _draw(y, rng):
+    """Draw as many images with replacement, until not all of their scores are the same."""
+    while True:
+        rows = rng.integers(0, len(y), len(y))
+        if np.ptp(y[rows]) > 0:
+            return rows
+
+
+# --- all channels ----------------------------------------------------------------------------------------------------
+
+
+def _table(measured, statistic):
+    """Return the table of `pcace` for what `_measure` found of each channel."""
+    tables = []
+    for name in _names(statistic):
+        values = _statistic(measured, name)
+        table = _with_chance(values[:, 0], values[:, 1:])
+        table["rank"] = table["pcace"].rank(ascending=False)
+        table["rank_low"] = table["rank_high"] = np.nan
+        if "drawn_first" in measured[0]:
+            ranks = pd.DataFrame(_statistic(measured, name, "drawn_")).rank(ascending=False)
+            table["rank_low"], table["rank_high"] = np.percentile(ranks, [2.5, 97.5], axis=1)
+        table["dead"] = [bool(channel["dead"]) for channel in measured]
+        table.insert(0, "statistic", name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _statistic(measured, name, drawn=""):
+    values = np.stack([channel[drawn + name.removesuffix("_absolute")] for channel in measured])
+    return np.abs(values) if name == "first_absolute" else values
+
+
+def _with_chance(value, null):
+    """Return values (channels,) beside what permuted scores gave (channels, permutations)."""
+    table = pd.DataFrame({"channel": np.arange(len(value)), "pcace": value})
+    none = np.full(len(value), np.nan)
+    n = null.shape[1]
+    low, high = np.quantile(null, [0.5, 0.95], axis=1) if n else (none, none)
+    as_high = (~(null < value[:, None])).sum(axis=1)
+    p_value = np.where(np.isnan(value), np.nan, (1 + as_high) / (1 + n)) if n else none
+    q_value, known = none.copy(), ~np.isnan(p_value)
+    if known.any():
+        q_value[known] = false_discovery_control(p_value[known])
+    return table.assign(null_median=low, null_high=high, p_value=p_value, q_value=q_value)
 
 
 # --- from the network to maps ----------------------------------------------------------------------------------------
@@ -487,22 +495,41 @@ def _passes(shapes, n, max_memory):
     return passes
 
 
-def _read(scoring, found, shapes, parts, images, batch_size):
-    """Run the network over the images; return the maps of each part (channels, N, pixels) and the network's output."""
+def _read(scoring, found, shapes, parts, images, batch_size, with_scores):
+    """Run the network over the images, as far as needed.
+
+    Returns
+    -------
+    blocks : list of ndarray, shape (channels, N, pixels)
+        For each part.
+    reached : ndarray, shape (N, ...)
+        What the network put out; undefined if the scores are not wanted.
+    """
     blocks = [
         np.empty((channels.stop - channels.start, len(images), prod(shapes[name][:-1])), np.float32)
         for name, channels in parts
     ]
-    reached = []
-    with recorded([found[name] for name, _ in dict(parts).items()]) as outputs:
+    wanted = [found[name] for name in dict(parts)]
+    network, reached = scoring if with_scores else _up_to(scoring, wanted, images[:1]), []
+    with recorded(wanted) as outputs:
         for batch in tqdm(batches_of(len(images), batch_size), desc="activations", leave=False, delay=2):
-            reached.append(keras.ops.convert_to_numpy(scoring(images[batch], training=False)))
+            reached.append(network(images[batch], training=False))
             for block, (name, channels) in zip(blocks, parts, strict=True):
-                values = only_output(found[name], outputs)[..., channels]
-                values = keras.ops.convert_to_numpy(values).reshape(len(reached[-1]), -1, len(block))
-                block[:, batch] = np.moveaxis(values, -1, 0)
+                values = keras.ops.convert_to_numpy(only_output(found[name], outputs)[..., channels])
+                block[:, batch] = np.moveaxis(values.reshape(len(values), -1, len(block)), -1, 0)
             outputs.clear()
-    return blocks, np.concatenate(reached)
+    return blocks, np.concatenate([keras.ops.convert_to_numpy(part) for part in reached]) if with_scores else None
+
+
+def _up_to(model, layers, image):
+    """Return the part of a model that ends with the last of some layers; the model itself if that misses others."""
+    own = [layer for layer in model.layers if layer in layers]
+    if len(own) < len(layers):  # inside a model inside the model
+        return model
+    shorter = keras.Model(model.input, own[-1].output)
+    with recorded(layers) as outputs:
+        shorter(image, training=False)
+    return shorter if all(len(outputs.get(id(layer), [])) == 1 for layer in layers) else model
 
 
 def _shape(name, layer, scoring, image):
@@ -525,6 +552,52 @@ def _kernels(layer, n_channels):
         table["mean_weight"] = keras.ops.convert_to_numpy(made_by.kernel).reshape(-1, n_channels).mean(axis=0)
         table["reverse"] = table["mean_weight"] < 0
     return table.astype({"reverse": "boolean"})
+
+
+# --- results on disk --------------------------------------------------------------------------------------------------
+
+
+def _claim(folder, data, settings):
+    """Note in a folder what its results are of; refuse the folder if it holds others."""
+    claim = {name: _digest(values) for name, values in data.items()} | json.loads(json.dumps(settings))
+    path = Path(folder) / "ranking.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, lambda new: new.write_text(json.dumps(claim, indent=2) + "\n"))
+    before = json.loads(path.read_text())
+    differs = [name for name in claim if before.get(name) != claim[name]]
+    if differs:
+        raise ValueError(f"folder: {folder} holds results with other {' and '.join(differs)}; give another folder")
+
+
+def _digest(arrays):
+    """Return the SHA-256 of an array, or of a list of arrays."""
+    sha256 = hashlib.sha256()
+    for array in arrays if isinstance(arrays, list) else [arrays]:
+        sha256.update(f"{array.dtype} {array.shape}".encode())
+        sha256.update(np.ascontiguousarray(array).data)
+    return sha256.hexdigest()
+
+
+def _read_table(folder, name):
+    path = None if folder is None else _layer_file(folder, name)
+    return pd.read_parquet(path) if path is not None and path.exists() else None
+
+
+def _write_table(folder, name, table):
+    if folder is not None:
+        _replace(_layer_file(folder, name), table.to_parquet)
+
+
+def _layer_file(folder, name):
+    return Path(folder) / f"{name.replace('/', '--')}.parquet"
+
+
+def _replace(path, write):
+    """Write a file beside its place, then move it there: an interrupted run leaves no half of a file."""
+    beside = path.with_name(path.name + ".part")
+    write(beside)
+    os.replace(beside, path)
 
 
 # --- what is accepted ------------------------------------------------------------------------------------------------
@@ -565,7 +638,8 @@ def _check_options(n, statistic, n_permutations, n_bootstrap, held_out, n_jobs):
             raise ValueError(f"{name}: got {value}; give 0 or a positive whole number")
     if held_out and n_bootstrap:
         raise ValueError("n_bootstrap: an image drawn twice could be in both halves; give 0 with held_out=True")
-    _threads(n_jobs)
+    if n_jobs is not None and (not isinstance(n_jobs, int | np.integer) or n_jobs < 1):
+        raise ValueError(f"n_jobs: got {n_jobs}; give a positive whole number, or None")
 
 
 def _n_components(n_components, n, n_pixels, held_out):
@@ -581,6 +655,12 @@ def _n_components(n_components, n, n_pixels, held_out):
     return min(n_components, n_pixels)
 
 
+def _check_finite(maps):
+    if not np.isfinite(maps).all():
+        images = np.flatnonzero(~np.isfinite(maps).all(axis=(0, 2)))
+        raise ValueError(f"activations: values that are not finite, in {len(images)} images (first: image {images[0]})")
+
+
 def _names(statistic):
     names = [statistic] if isinstance(statistic, str) else list(statistic)
     if not names or any(name not in STATISTICS for name in names) or len(set(names)) < len(names):
@@ -588,9 +668,10 @@ def _names(statistic):
     return names
 
 
-def _threads(n_jobs):
-    if n_jobs is None:
-        return numba.config.NUMBA_NUM_THREADS
-    if not isinstance(n_jobs, int | np.integer) or n_jobs < 1:
-        raise ValueError(f"n_jobs: got {n_jobs}; give a positive number of threads")
-    return int(n_jobs)
+def _n_jobs(n_jobs):
+    """Return the number of jobs for joblib: None where its context decides."""
+    if n_jobs is not None:
+        return n_jobs
+    backend, n = joblib.parallel.get_active_backend(prefer="threads")
+    chosen = n not in (None, 1) or not isinstance(backend, joblib.parallel.ThreadingBackend)
+    return None if chosen else numba.config.NUMBA_NUM_THREADS

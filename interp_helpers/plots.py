@@ -207,8 +207,8 @@ def confusions(matrices, classes=None):
     return figure
 
 
-def channel_heatmap(table, marked=(), label="change"):
-    """Draw a table of classes by channels as a heat map, on a diverging scale centred at 0.
+def channel_heatmap(table, marked=(), label="change", signed=True):
+    """Draw a table of classes by channels as a heat map.
 
     Parameters
     ----------
@@ -218,14 +218,18 @@ def channel_heatmap(table, marked=(), label="change"):
         Channels whose number is drawn in the accent colour.
     label : str
         What the colour bar shows.
+    signed : bool
+        A diverging scale centred at 0; otherwise viridis, from the lowest value to the highest. NaN is grey.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    bound = np.abs(table.to_numpy()).max() or 1
+    bound = np.nanmax(np.abs(table.to_numpy())) or 1
+    scale = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound} if signed else {}
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    picture = axis.imshow(table, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
+    axis.set_facecolor("lightgrey")
+    picture = axis.imshow(table, aspect="auto", **scale)
     axis.set(xlabel="channel", ylabel="class", yticks=range(len(table)), xticks=range(table.shape[1]))
     axis.set_yticklabels(table.index, fontsize=11)
     axis.set_xticklabels(table.columns, fontsize=9)
@@ -233,6 +237,46 @@ def channel_heatmap(table, marked=(), label="change"):
         if channel in marked:
             text.set(color=ACCENT, fontweight="bold")
     figure.colorbar(picture, ax=axis, aspect=20, label=label)
+    return figure
+
+
+def ranking(tables, marked=()):
+    """Draw the channels of a ranking from the highest value to the lowest, above what permuted scores give.
+
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame
+        For each panel its title and rows of `pcace.rank_channels`, of one layer and one statistic, with permutations.
+    marked : sequence of int
+        Channels in the accent colour.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If a table has several rows for a channel, or no chance level.
+    """
+    for title, table in tables.items():
+        if table["channel"].duplicated().any() or table["null_median"].isna().all():
+            raise ValueError(f"tables: {title!r} has several rows for a channel, or no permutations")
+    figure, axes = _grid(len(tables), 1, 2.6)
+    for axis, (title, table) in zip(axes.flat, tables.items(), strict=True):
+        rows = table.dropna(subset="pcace").sort_values("pcace", ascending=False)
+        places = np.arange(len(rows))
+        colours = [ACCENT if c in marked else INK for c in rows["channel"]]
+        band = {"color": PALE, "linewidth": 0, "step": "mid", "label": "permuted scores: median to 95 %"}
+        axis.fill_between(places, rows["null_median"], rows["null_high"], **band)
+        axis.scatter(places, rows["pcace"], c=colours, s=36, zorder=3)
+        axis.set(title=title, xticks=places, ylabel="PCACE", xlim=(-0.7, len(rows) - 0.3))
+        axis.set_xticklabels(rows["channel"], fontsize=10 if len(rows) < 40 else 6)
+        for text, colour in zip(axis.get_xticklabels(), colours, strict=True):
+            text.set_color(colour)
+        axis.tick_params(axis="y", labelsize=11)
+    axes[0, 0].legend(frameon=False, fontsize=11, loc="upper right")
+    figure.supxlabel("channel, from the highest value to the lowest", fontsize=13)
     return figure
 
 
@@ -586,6 +630,51 @@ def channel_scatter(panels, xlabel, ylabel, marked=(), n_columns=2, sharex=True,
         axis.locator_params(axis="x", nbins=4)
     figure.supxlabel(xlabel, fontsize=13)
     figure.supylabel(ylabel, fontsize=13)
+    return figure
+
+
+def transforms(panels, known=None, n_columns=3, names=("found", "known"), row_height=2.3):
+    """Draw transforms of variables as points, on one vertical scale, and known ones as lines behind them.
+
+    Parameters
+    ----------
+    panels : dict of str to (ndarray, ndarray), each of shape (m,)
+        Title, then the values of a variable and their transform.
+    known : dict of str to ndarray, shape (m,), optional
+        What the transform of some of the panels should be, at the same values.
+    n_columns : int
+    names : (str, str)
+        What points and lines are, for the legend; there is one if there are lines.
+    row_height : float
+        In inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no panel, if values and transform have different lengths, or if a known transform has no panel.
+    """
+    known = known or {}
+    if not panels or any(np.shape(values) != np.shape(transform) for values, transform in panels.values()):
+        raise ValueError("panels: give two arrays of one length for each title, and at least one title")
+    for title, line in known.items():
+        if title not in panels or np.shape(line) != np.shape(panels[title][0]):
+            raise ValueError(f"known: {title!r} is no panel, or has another length; panels are {', '.join(panels)}")
+    figure, axes = _grid(len(panels), min(n_columns, len(panels)), row_height, 0.4, sharey=True)
+    for axis, (title, (values, transform)) in zip(axes.flat, panels.items(), strict=False):
+        order = np.argsort(values, kind="stable")
+        if title in known:
+            axis.plot(values[order], known[title][order], color=ACCENT, linewidth=3, label=names[1])
+        axis.plot(values[order], transform[order], ".", color=INK, markersize=4, label=names[0])
+        axis.set_title(title, fontsize=13)
+        axis.tick_params(labelsize=11)
+        axis.locator_params(axis="x", nbins=4)
+    if known:
+        handles = axes.flat[list(panels).index(next(iter(known)))].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=12)
     return figure
 
 

@@ -1,7 +1,8 @@
 """Train the networks that ship with the package: ``python -m interp_helpers.train mnist``.
 
 Others: ``mnist_cutout`` (squares drawn on the digits), ``mnist_gap`` (global average pooling), ``mnist_tanh``,
-``mnist_elu``, ``mnist_leaky_relu``, ``mnist_gelu`` (other activation functions), ``cats_dogs``, ``cifar10``.
+``mnist_elu``, ``mnist_leaky_relu``, ``mnist_gelu`` (other activation functions), ``mnist_all`` (trained on the embedded
+digits as well), ``cats_dogs``, ``cifar10``.
 """
 
 import argparse
@@ -39,15 +40,16 @@ def main(arguments=None):
     print(json.dumps(card, indent=2))
 
 
-def ship_mnist_cnn(folder, seed=0, activation="relu"):
+def ship_mnist_cnn(folder, seed=0, activation="relu", with_digits=False):
     """Train the MNIST network, save it with its card in `folder`, and return the card."""
-    mnist = full_mnist()
+    mnist = full_mnist(with_digits)
     model = fit_mnist_cnn(mnist.train, seed=seed, verbose=_VERBOSE, activation=activation)
-    shipped, accuracy = _save_and_test(model, Path(folder) / f"{model.name}.keras", mnist.test)
+    name = "mnist_all" if with_digits else model.name
+    shipped, accuracy = _save_and_test(model, Path(folder) / f"{name}.keras", mnist.test)
     digits = data.load_digits()
-    network = "mnist" if activation == "relu" else f"mnist_{activation}"
+    network = "mnist" if name == "mnist_cnn" else name
     return _write_card(
-        Path(folder) / f"{model.name}.json",
+        Path(folder) / f"{name}.json",
         made_by=f"python -m interp_helpers.train {network} --seed {seed}",
         seed=seed,
         training={"epochs": EPOCHS, "batch_size": BATCH_SIZE, "optimizer": "adam"},
@@ -222,16 +224,16 @@ def fit_cifar10(train, seed=0, epochs=CIFAR10_EPOCHS, verbose=0):
     )
 
 
-def full_mnist():
-    """Return MNIST without the embedded digits, or refuse: what ships is trained on the full set only.
+def full_mnist(with_digits=False):
+    """Return MNIST, as a rule without the embedded digits, or refuse: what ships is trained on the full set only.
 
     Raises
     ------
     ValueError
         If the full MNIST cannot be had, or in a smoke run.
     """
-    mnist = data.load_mnist(leave_out_digits=True)
-    if len(mnist.train) != 55_000 or len(mnist.test) != 10_000:
+    mnist = data.load_mnist(leave_out_digits=not with_digits)
+    if len(mnist.train) != (60_000 if with_digits else 55_000) or len(mnist.test) != 10_000:
         raise ValueError(f"this needs the full MNIST, and load_mnist() found: {mnist.source}")
     return mnist
 
@@ -345,9 +347,10 @@ def _fit_augmented(build, changed, train, seed, *, loss, learning_rate, batch_si
 
 def _of_mnist(mnist):
     """Return what a card says of the data of an MNIST network."""
+    digits = "with" if len(mnist.train) == 60_000 else "without"
     return {
         "training_images": len(mnist.train),
-        "training_set": "MNIST training images, without the 5,000 embedded digits (matched by content)",
+        "training_set": f"MNIST training images, {digits} the 5,000 embedded digits (matched by content)",
         "test_images": len(mnist.test),
     }
 
@@ -424,6 +427,7 @@ def versions():
 _VERBOSE = 1 if sys.stdout.isatty() else 2  # a progress bar belongs on a terminal, not in a log
 SHIP = {
     "mnist": ship_mnist_cnn,
+    "mnist_all": partial(ship_mnist_cnn, with_digits=True),
     "mnist_cutout": ship_mnist_cutout,
     "mnist_gap": ship_mnist_gap,
     "cats_dogs": ship_cats_dogs,

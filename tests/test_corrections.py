@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from ace.ace import ACESolver
 from keras import layers
 from sklearn.metrics import confusion_matrix
 
@@ -46,3 +47,19 @@ def test_a_slice_is_not_a_copy():
     fake = x_train[0]
     fake[0, :] = 1
     assert x_train[0].min() == 1
+
+
+def test_nan_is_the_correlation_with_a_constant(capfd):
+    """Of the tutorial's listing (5.1): ACE is fine, small values are fine; x_transforms[0] of a constant is zero."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 100))
+    y = x[0] ** 2 + 0.1 * rng.standard_normal(100)
+    solver = ACESolver()
+    solver.specify_data_set([np.full(100, 0.3), *(1e-12 * x)], y)
+    solver.solve()
+    assert np.isfinite(solver.x_transforms).all()
+    assert np.isfinite(solver.y_transform).all()
+    with np.errstate(all="ignore"):
+        first, second = (np.corrcoef(transform, solver.y_transform)[0, 1] for transform in solver.x_transforms[:2])
+    assert np.isnan(first)
+    assert second > 0.98

@@ -1,7 +1,14 @@
 """Channels with known answers: one that is the score, one that is noise, one that is dead; and what must not matter."""
 
 import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
 
+import distributed
+import joblib
 import keras
 import numpy as np
 import pandas as pd
@@ -150,13 +157,13 @@ def test_held_out_values_of_noise_are_around_zero_and_real_ones_stay():
 def test_held_out_components_see_one_half_only(planted):
     maps, _ = planted
     halves = module._halves(M, seed=0)
-    (fitted, moved), _ = module._reduced(np.moveaxis(maps.reshape(M, -1, 4), -1, 0), 3, True, 0, None)
     flat = maps[..., SQUARED].reshape(M, -1).astype(float)
+    fitted, moved = module._principal(flat[halves[0]], 3, flat[halves[1]])
     scaler = StandardScaler().fit(flat[halves[0]])
     pca = PCA(3, svd_solver="full").fit(scaler.transform(flat[halves[0]]))
     for found, half in ((fitted, halves[0]), (moved, halves[1])):
         expected = pca.transform(scaler.transform(flat[half]))
-        np.testing.assert_allclose(np.abs(found[SQUARED]), np.abs(expected), atol=1e-6)
+        np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-6)
     assert not set(halves[0]) & set(halves[1])
 
 
@@ -276,8 +283,8 @@ def test_memory_decides_the_passes_and_not_the_numbers(mnist, digits_of_one_clas
     sizes = []
     read = module._read
 
-    def watched(*arguments):
-        blocks, reached = read(*arguments)
+    def watched(*arguments, **options):
+        blocks, reached = read(*arguments, **options)
         sizes.append(sum(block.nbytes for block in blocks))
         return blocks, reached
 
@@ -329,6 +336,81 @@ def test_networks_without_a_kernel_behind_the_channels():
     known = table["mean_weight"].apply(lambda values: values.notna().all())
     assert known.to_dict() == {"left": True, "normalized": True, "added": False, "depthwise": False, "joined": False}
     assert table.size().to_dict() == {"left": 4, "normalized": 4, "added": 4, "depthwise": 3, "joined": 8}
+
+
+# --- long runs -------------------------------------------------------------------------------------------------------
+
+LONG = """
+import os, sys
+from interp_helpers import pcace
+from interp_helpers.data import load_digits
+from interp_helpers.models import load_checkpoint
+
+done, write = [], pcace._write_table
+
+def write_then_die(folder, name, table):
+    write(folder, name, table)
+    done.append(name)
+    if len(done) == int(sys.argv[2]):
+        os.kill(os.getpid(), 9)
+
+pcace._write_table = write_then_die
+images = load_digits().images[:40]
+pcace.rank_channels(
+    load_checkpoint("mnist_cnn"), ["relu1", "dense1", "pool"], images, 2, n_permutations=3, max_memory=0.004,
+    folder=sys.argv[1],
+)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was_and_gives_the_same(mnist, tmp_path, monkeypatch):
+    images, folder = load_digits().images[:40], tmp_path / "ranking"
+    killed = subprocess.run([sys.executable, "-c", LONG, folder, "2"], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in folder.glob("*.parquet")) == ["dense1.parquet", "relu1.parquet"]
+    names, options = ["relu1", "dense1", "pool"], {"n_permutations": 3, "max_memory": 0.004}
+    written = []
+    write = module._write_table
+    monkeypatch.setattr(module, "_write_table", lambda f, name, table: (written.append(name), write(f, name, table)))
+    resumed = rank_channels(mnist, names, images, 2, folder=folder, **options)
+    assert written == ["pool"]
+    pd.testing.assert_frame_equal(resumed, rank_channels(mnist, names, images, 2, **options), check_exact=True)
+    monkeypatch.setattr(module, "_read", lambda *_, **__: pytest.fail("all is there already"))
+    pd.testing.assert_frame_equal(rank_channels(mnist, names, images, 2, folder=folder, **options), resumed)
+
+
+def test_a_folder_of_other_results_is_refused(mnist, tmp_path):
+    images = load_digits().images[:20]
+    rank_channels(mnist, "dense1", images, 2, n_permutations=0, folder=tmp_path)
+    rank_channels(mnist, ["dense1", "pool"], images, 2, n_permutations=0, folder=tmp_path)  # more layers: welcome
+    cases = {
+        "images": (mnist, "dense1", images[::-1], 2),
+        "target": (mnist, "dense1", images, 3),
+        "network": (load_checkpoint("mnist_all"), "dense1", images, 2),
+    }
+    for what, case in cases.items():
+        with pytest.raises(ValueError, match=f"other {what}"):
+            rank_channels(*case, n_permutations=0, folder=tmp_path)
+    with pytest.raises(ValueError, match="other n_components and options"):
+        rank_channels(mnist, "dense1", images, 2, n_permutations=1, n_components=5, folder=tmp_path)
+
+
+def test_a_cluster_that_loses_a_worker_gives_the_table_of_one_process(mnist):
+    images = load_digits().images[:60]
+    arguments = (mnist, ["relu1", "pool"], images, 2)
+    here = rank_channels(*arguments, n_permutations=40)
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+        joblib.parallel_config("dask"),
+    ):
+        pids = client.run(os.getpid)
+        timer = threading.Timer(2, os.kill, (next(iter(pids.values())), signal.SIGKILL))
+        timer.start()
+        there = rank_channels(*arguments, n_permutations=40)
+        assert not timer.is_alive()  # it was killed before the end
+        assert set(client.run(os.getpid).values()) != set(pids.values())
+    pd.testing.assert_frame_equal(here, there, check_exact=True)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

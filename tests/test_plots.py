@@ -125,6 +125,18 @@ def test_channel_scatter_numbers_and_marks_the_channels_of_each_panel():
     np.testing.assert_array_equal(figure.axes[1].collections[0].get_offsets(), np.stack([-x, y], axis=1))
 
 
+def test_transforms_are_points_and_known_ones_lines_in_the_order_of_the_values():
+    x = np.array([2.0, 0.0, 1.0])
+    figure = plots.transforms({"one": (x, x**2), "two": (x, -x)}, {"one": 2 * x}, names=("dots", "line"))
+    line, points = figure.axes[0].lines
+    np.testing.assert_array_equal(points.get_xydata(), [[0, 0], [1, 1], [2, 4]])
+    np.testing.assert_array_equal(line.get_xydata(), [[0, 0], [1, 2], [2, 4]])
+    assert len(figure.axes[1].lines) == 1
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"dots", "line"}
+    assert not plots.transforms({"one": (x, x)}).legends
+
+
 def test_few_colours_keeps_white_black_and_the_line_colours():
     from PIL import Image
 
@@ -149,6 +161,8 @@ def test_few_colours_keeps_white_black_and_the_line_colours():
         (lambda: plots.mean_dots({}), "rows: got"),
         (lambda: plots.mean_dots({"a": np.zeros(3)}), "rows: got"),
         (lambda: plots.channel_scatter({"a": (np.zeros(3), np.zeros(2))}, "", ""), "panels: give two arrays"),
+        (lambda: plots.transforms({"a": (np.zeros(3), np.zeros(2))}), "panels: give two arrays"),
+        (lambda: plots.transforms({"a": (np.zeros(3), np.zeros(3))}, {"b": np.zeros(3)}), "known: 'b' is no panel"),
         (lambda: plots.architecture(keras.Sequential([keras.layers.Dense(2)])), "model: give a built network"),
         (lambda: plots.architecture(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])), "model: give"),
         (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28))), "image: got shape"),
@@ -197,6 +211,37 @@ def test_channel_heatmap_is_centred_and_marks_channels():
     assert [text.get_color() == plots.ACCENT for text in axis.get_xticklabels()] == [False, True, False]
     assert axis.get_yticklabels()[0].get_text() == "7"
     plt.close(figure)
+
+
+def test_channel_heatmap_of_values_has_its_own_scale_and_leaves_dead_channels_grey():
+    table = pd.DataFrame([[0.5, np.nan, 0.9]], index=[2])
+    figure = plots.channel_heatmap(table, label="PCACE", signed=False)
+    picture = figure.axes[0].images[0]
+    assert picture.get_clim() == (0.5, 0.9)
+    assert picture.get_cmap().name == "viridis"
+    assert picture.get_array().mask.tolist() == [[False, True, False]]
+
+
+def ranked(**columns):
+    rows = {"channel": [0, 1, 2], "pcace": [0.2, np.nan, 0.7], "null_median": 0.3, "null_high": 0.4}
+    return pd.DataFrame(rows | columns)
+
+
+def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level():
+    figure = plots.ranking({"digit 2": ranked()}, marked=[2])
+    axis = figure.axes[0]
+    labels = axis.get_xticklabels()
+    assert [text.get_text() for text in labels] == ["2", "0"]
+    assert [text.get_color() for text in labels] == [plots.ACCENT, plots.INK]
+    band, points = axis.collections
+    assert points.get_offsets()[:, 1].tolist() == [0.7, 0.2]
+    assert band.get_datalim(axis.transData).extents[[1, 3]].tolist() == [0.3, 0.4]
+
+
+@pytest.mark.parametrize("columns", [{"channel": [0, 0, 1]}, {"null_median": np.nan}])
+def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
+    with pytest.raises(ValueError, match="digit 2"):
+        plots.ranking({"digit 2": ranked(**columns)})
 
 
 def test_rank_table_writes_the_channels_in_order_and_frames_the_first():

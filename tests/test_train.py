@@ -19,7 +19,7 @@ def test_same_seed_same_network(few_digits):
 
 
 def test_two_trainings_give_the_same_card_and_file(monkeypatch, tmp_path, few_digits):
-    monkeypatch.setattr(train, "full_mnist", lambda: Split(few_digits, few_digits, "a few digits"))
+    monkeypatch.setattr(train, "full_mnist", lambda *_: Split(few_digits, few_digits, "a few digits"))
     cards = [train.ship_mnist_cnn(tmp_path / name, seed=0) for name in ("first", "second")]
     assert cards[0] == cards[1]
     assert json.loads((tmp_path / "first" / "mnist_cnn.json").read_text()) == cards[0]
@@ -92,7 +92,7 @@ def test_cifar10_training_is_reproducible(monkeypatch, tmp_path):
 
 
 def test_other_activations_ship_under_their_names(monkeypatch, tmp_path, few_digits):
-    monkeypatch.setattr(train, "full_mnist", lambda: Split(few_digits, few_digits, "a few digits"))
+    monkeypatch.setattr(train, "full_mnist", lambda *_: Split(few_digits, few_digits, "a few digits"))
     card = train.SHIP["mnist_tanh"](tmp_path)
     assert card["name"] == "mnist_tanh"
     assert card["made_by"] == "python -m interp_helpers.train mnist_tanh --seed 0"
