@@ -678,6 +678,211 @@ def transforms(panels, known=None, n_columns=3, names=("found", "known"), row_he
     return figure
 
 
+def rank_table(table, marked=(), k=5):
+    """Draw the order of the channels in each ranking, best first, as a table of channel numbers with the top k framed.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame, shape (n_channels, n_rankings)
+        Larger is better.
+    marked : sequence of int
+        Channels drawn in the accent colour.
+    k : int
+        Each ranking's first k are framed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_channels, n_rankings = table.shape
+    size = WIDTH / (n_channels + 3)
+    figure, axis = plt.subplots(figsize=(WIDTH, size * 1.2 * n_rankings + 0.55))
+    for row, name in enumerate(table.columns):
+        for place, channel in enumerate(table[name].sort_values(ascending=False, kind="stable").index):
+            red = channel in marked
+            axis.add_patch(Rectangle((place, row), 1, 1, facecolor=ACCENT if red else PALE, edgecolor="white"))
+            colour, weight = ("white", "bold") if red else ("black", "normal")
+            text = {"ha": "center", "va": "center_baseline", "fontsize": 9.5}
+            axis.text(place + 0.5, row + 0.5, channel, color=colour, fontweight=weight, **text)
+        axis.add_patch(Rectangle((0, row), k, 1, fill=False, edgecolor="black", linewidth=2, zorder=3))
+    axis.set(xlim=(-0.1, n_channels), ylim=(n_rankings, -0.1), xlabel="rank, from the highest value")
+    axis.set_xticks([i + 0.5 for i in (0, 4, 9, 19, n_channels - 1)], [1, 5, 10, 20, n_channels], fontsize=11)
+    axis.set_yticks([i + 0.5 for i in range(n_rankings)], table.columns, fontsize=12)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+def top_channels(pictures, maps, top, marked=(), title="digit"):
+    """Draw the best channels of some classes, each seen with several inputs, on one colour scale.
+
+    A block for each class, a column in it for each kind of input, a row for each rank; above the columns the input.
+
+    Parameters
+    ----------
+    pictures : dict of str to ndarray, shape (n_classes, height, width, 1)
+        Kind of input to an image of each class, grey in [0, 1].
+    maps : dict of str to ndarray, shape (n_classes, height, width, n_channels)
+        What the channels make of them.
+    top : dict of int to sequence of int
+        Class to its best channels, best first; the same number for each.
+    marked : sequence of int
+        Channels whose number is drawn in the accent colour.
+    title : str
+        What a class is called.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the kinds differ, or if the classes have different numbers of channels.
+    """
+    depths = {len(channels) for channels in top.values()}
+    if list(pictures) != list(maps) or len(depths) != 1:
+        raise ValueError(f"maps: of {list(maps)} beside {list(pictures)}, {sorted(depths)} channels; give the same")
+    n_kinds, n_rows = len(pictures), depths.pop() + 1
+    gap = 0.55  # of a panel, for the channel number at the left of each block
+    size = (WIDTH - 0.7) / (len(top) * (n_kinds + gap))
+    figure = plt.figure(figsize=(WIDTH, size * n_rows * 1.03 + 0.46))
+    figure.set_layout_engine("none")
+    width, height = figure.get_size_inches()
+    bound = max(stack[k][..., list(channels)].max() for stack in maps.values() for k, channels in top.items()) or 1
+    for block, (k, channels) in enumerate(top.items()):
+        left = block * (n_kinds + gap) * size
+        figure.text((left + (gap + n_kinds / 2) * size) / width, 1, f"{title} {k}", ha="center", va="top", fontsize=13)
+        for column, kind in enumerate(pictures):
+            for row in range(n_rows):
+                corner = (left + (gap + column) * size, height - 0.44 - (row + 1) * size * 1.03)
+                axis = figure.add_axes(
+                    [corner[0] / width, corner[1] / height, 0.96 * size / width, 0.96 * size / height]
+                )
+                axis.axis("off")
+                if row == 0:
+                    axis.imshow(pictures[kind][k][..., 0], cmap="gray", vmin=0, vmax=1)
+                    axis.set_title(kind, fontsize=10, pad=2)
+                    continue
+                channel = channels[row - 1]
+                picture = axis.imshow(maps[kind][k][..., channel], vmin=0, vmax=bound)
+                if column == 0:
+                    colour, weight = (ACCENT, "bold") if channel in marked else ("black", "normal")
+                    place = {"ha": "right", "va": "center", "transform": axis.transAxes}
+                    axis.text(-0.06, 0.5, channel, fontsize=12, color=colour, fontweight=weight, **place)
+    bar = figure.add_axes([1 - 0.58 / width, 0.12, 0.12 / width, 0.6])
+    figure.colorbar(picture, cax=bar).ax.tick_params(labelsize=10)
+    bar.set_ylabel("activation", fontsize=11, labelpad=2)
+    return figure
+
+
+def correlations(panels, bold=None):
+    """Draw square tables of correlations with their numbers, on a diverging scale from -1 to 1; the diagonal is blank.
+
+    Parameters
+    ----------
+    panels : dict of str to pandas.DataFrame
+        Title to correlations of rows with columns; NaN stays blank.
+    bold : dict of str to ndarray of bool, optional
+        Title to the cells whose number is drawn bold.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = list(next(iter(panels.values())).index)
+    named = max(len(str(name)) for name in names) > 2
+    side = WIDTH / len(panels)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, side + (-0.6 if named else 0.15)), squeeze=False)
+    for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
+        values = table.to_numpy(float).copy()
+        np.fill_diagonal(values, np.nan)
+        picture = axis.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto" if named else "equal")
+        for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
+            strong = bold is not None and bold[title][i, j]
+            text = f"{values[i, j]:.1f}".replace("0.", ".").replace("-.0", ".0")
+            look = {
+                "fontweight": "bold" if strong else "normal",
+                "color": "white" if abs(values[i, j]) > 0.6 else "black",
+            }
+            axis.text(j, i, text, ha="center", va="center", fontsize=10 if strong or bold is None else 9, **look)
+        axis.set_title(title, fontsize=13)
+        axis.set_xticks(range(len(names)), table.columns, fontsize=11, rotation=45 if named else 0)
+        axis.set_yticks(range(len(names)), names, fontsize=11)
+        if named:
+            plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    figure.colorbar(picture, ax=axes, aspect=30, shrink=0.8, label="correlation")
+    return figure
+
+
+def correlation_intervals(groups, chance):
+    """Draw correlations with their intervals, a row for each name, groups beside each other in colours.
+
+    Parameters
+    ----------
+    groups : dict of str to pandas.DataFrame
+        Legend to a table with the columns name, correlation, low and high; the same names in all.
+    chance : float
+        Correlations of unrelated rankings stay between minus and plus this 95 times in 100: drawn as a grey band.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = list(next(iter(groups.values()))["name"])
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.36 * len(names) + 1))
+    axis.axvspan(-chance, chance, color="#eeeeee", zorder=0)
+    axis.axvline(0, color="black", linewidth=0.8)
+    spread = np.linspace(-0.22, 0.22, len(groups)) if len(groups) > 1 else [0]
+    for shift, colour, (title, rows) in zip(spread, (INK, ACCENT, "#e8a33d"), groups.items(), strict=False):
+        y = [names.index(name) + shift for name in rows["name"]]
+        axis.hlines(y, rows["low"], rows["high"], color=colour, linewidth=2)
+        axis.plot(rows["correlation"], y, "o", color=colour, label=title, markersize=6)
+    axis.set(xlim=(-1, 1), ylim=(len(names) - 0.4, -0.6), xlabel="rank correlation (band: chance)")
+    axis.set_yticks(range(len(names)), names, fontsize=12)
+    axis.legend(frameon=False, fontsize=12, loc="upper center", bbox_to_anchor=(0.45, 1.13), ncols=len(groups))
+    return figure
+
+
+def removal_curves(panels, measure="accuracy", colours=None):
+    """Draw what is left as channels are removed in the order of each ranking, over the band of the random orders.
+
+    Parameters
+    ----------
+    panels : dict of str to pandas.DataFrame
+        Title to rows of `compare.removal_curves`, random orders among them. Solid lines: best first; dashed: worst
+        first; band: the middle 95 % of the random orders, with their median.
+    measure : "accuracy" or "score"
+    colours : dict of str to str, optional
+        Rankings to draw, with their colours; by default all, in the colours of the style.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    names = [name for rows in panels.values() for name in rows["ranking"].unique() if name != "random"]
+    colours = colours or {name: cycle[i % len(cycle)] for i, name in enumerate(dict.fromkeys(names))}
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 4), sharey=True, squeeze=False)
+    for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
+        random = rows[rows["ranking"] == "random"].groupby("removed")[measure]
+        low, middle, high = (random.quantile(q) for q in (0.025, 0.5, 0.975))
+        axis.fill_between(middle.index, low, high, color="#e2e2e2", linewidth=0, label="random")
+        axis.plot(middle.index, middle, color=MUTED, linewidth=1.5)
+        for name, colour in colours.items():
+            for end, style in (("best first", "-"), ("worst first", "--")):
+                curve = rows[(rows["ranking"] == name) & (rows["order"] == end)].sort_values("removed")
+                label = name if end == "best first" else None
+                axis.plot(curve["removed"], curve[measure], style, color=colour, linewidth=2.2, label=label)
+        axis.set(title=title, xlabel="channels removed", xlim=(0, rows["removed"].max()))
+    axes[0, 0].set_ylabel(measure)
+    lines, texts = axes[0, 0].get_legend_handles_labels()
+    figure.legend(lines, texts, frameon=False, fontsize=12, ncols=min(len(texts), 5), loc="outside upper center")
+    return figure
+
+
 def few_colours(picture, n=40):
     """Reduce a drawn figure to the colours of this book, which makes its file small.
 

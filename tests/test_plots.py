@@ -242,3 +242,59 @@ def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level(
 def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
     with pytest.raises(ValueError, match="digit 2"):
         plots.ranking({"digit 2": ranked(**columns)})
+
+
+def test_rank_table_writes_the_channels_in_order_and_frames_the_first():
+    table = pd.DataFrame({"a": [0.1, 0.9, np.nan, 0.5], "b": [4, 3, 2, 1.0]})
+    axis = plots.rank_table(table, marked=[1], k=2).axes[0]
+    written = {tuple(int(x) for x in text.get_position()): text for text in axis.texts}
+    assert [written[column, 0].get_text() for column in range(4)] == ["1", "3", "0", "2"]
+    assert [written[column, 1].get_text() for column in range(4)] == ["0", "1", "2", "3"]
+    assert {text.get_text() for text in axis.texts if text.get_fontweight() == "bold"} == {"1"}
+    assert [patch.get_width() for patch in axis.patches if not patch.get_fill()] == [2, 2]
+
+
+def test_top_channels_have_one_scale_and_numbers_in_order():
+    rng = np.random.default_rng(0)
+    pictures = {kind: rng.random((3, 28, 28, 1)) for kind in ("x", "y")}
+    maps = {kind: rng.random((3, 26, 26, 6)) for kind in pictures}
+    maps["y"][2, ..., 4] *= 7
+    figure = plots.top_channels(pictures, maps, {0: [3, 1], 2: [4, 3]}, marked=[3])
+    drawn = [axis for axis in figure.axes if axis.images]
+    assert len(drawn) == 2 * 2 * 3
+    grey = [axis for axis in drawn if axis.images[0].get_cmap().name == "gray"]
+    assert [axis.get_title() for axis in grey] == ["x", "y", "x", "y"]
+    limits = {axis.images[0].get_clim() for axis in drawn if axis not in grey}
+    assert limits == {(0, maps["y"][2, ..., 4].max())}
+    numbers = [text for axis in drawn for text in axis.texts]
+    assert [text.get_text() for text in numbers] == ["3", "1", "4", "3"]
+    assert [text.get_color() == plots.ACCENT for text in numbers] == [True, False, False, True]
+
+
+def test_correlations_write_what_is_known_off_the_diagonal():
+    table = pd.DataFrame([[1, np.nan], [-0.44, 1]], index=["a", "b"], columns=["a", "b"])
+    figure = plots.correlations({"t": table}, {"t": np.array([[False, False], [True, False]])})
+    (text,) = figure.axes[0].texts
+    assert (text.get_text(), text.get_position(), text.get_fontweight()) == ("-.4", (0, 1), "bold")
+    assert figure.axes[0].images[0].get_clim() == (-1, 1)
+
+
+def test_correlation_intervals_have_a_bar_for_each_name_and_group():
+    rows = pd.DataFrame({"name": ["a", "b"], "correlation": [0.5, 0], "low": [0.1, -0.3], "high": [0.8, 0.4]})
+    axis = plots.correlation_intervals({"one": rows, "two": rows[::-1]}, chance=0.35).axes[0]
+    bars = [[tuple(segment[:, 0]) for segment in lines.get_segments()] for lines in axis.collections]
+    assert bars == [[(0.1, 0.8), (-0.3, 0.4)], [(-0.3, 0.4), (0.1, 0.8)]]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_removal_curves_draw_both_ends_of_each_ranking_over_the_random_band():
+    rows = [("r", "best first", [1, 0.2, 0.1]), ("r", "worst first", [1, 0.9, 0.1])]
+    rows += [("random", str(i), [1, 0.5 + i / 10, 0.1]) for i in range(3)]
+    table = pd.DataFrame(
+        [(name, end, n, y) for name, end, curve in rows for n, y in enumerate(curve)],
+        columns=["ranking", "order", "removed", "accuracy"],
+    )
+    axis = plots.removal_curves({"t": table}).axes[0]
+    drawn = {tuple(line.get_ydata()): line.get_linestyle() for line in axis.lines}
+    assert drawn == {(1, 0.6, 0.1): "-", (1, 0.2, 0.1): "-", (1, 0.9, 0.1): "--"}
+    assert len(axis.collections) == 1
