@@ -260,15 +260,15 @@ def ranking(tables, marked=()):
         If a table has several rows for a channel, or no chance level.
     """
     for title, table in tables.items():
-        if table["channel"].duplicated().any() or table["null_median"].isna().all():
+        if table["channel"].duplicated().any() or table["null_low"].isna().all():
             raise ValueError(f"tables: {title!r} has several rows for a channel, or no permutations")
-    figure, axes = _grid(len(tables), 1, 2.6)
+    figure, axes = _grid(len(tables), 1, 2.6, sharey=True)
     for axis, (title, table) in zip(axes.flat, tables.items(), strict=True):
         rows = table.dropna(subset="pcace").sort_values("pcace", ascending=False)
         places = np.arange(len(rows))
         colours = [ACCENT if c in marked else INK for c in rows["channel"]]
-        band = {"color": PALE, "linewidth": 0, "step": "mid", "label": "permuted scores: median to 95 %"}
-        axis.fill_between(places, rows["null_median"], rows["null_high"], **band)
+        band = {"color": PALE, "linewidth": 0, "step": "mid", "label": "permuted scores, 5 to 95 %"}
+        axis.fill_between(places, rows["null_low"], rows["null_high"], **band)
         axis.scatter(places, rows["pcace"], c=colours, s=36, zorder=3)
         axis.set(title=title, xticks=places, ylabel="PCACE", xlim=(-0.7, len(rows) - 0.3))
         axis.set_xticklabels(rows["channel"], fontsize=10 if len(rows) < 40 else 6)

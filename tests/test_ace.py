@@ -288,7 +288,7 @@ def test_bad_batches_and_smooths_are_refused():
 
 
 def test_the_package_gives_nan_if_all_columns_are_constant():
-    """The source's 'nan problem': in ace 0.4.2 one column that varies is enough to avoid it."""
+    """In ace 0.4.2 theta is NaN only if all columns are constant, or nearly: one that varies is enough."""
     constant = np.full((40, 1), 3.0)
     assert np.isnan(module._reference(constant, Y, 20, 0.01).theta).all()
     assert np.isnan(module._reference(X * 1e-90, Y, 20, 0.01).theta).all()

@@ -223,7 +223,7 @@ def test_channel_heatmap_of_values_has_its_own_scale_and_leaves_dead_channels_gr
 
 
 def ranked(**columns):
-    rows = {"channel": [0, 1, 2], "pcace": [0.2, np.nan, 0.7], "null_median": 0.3, "null_high": 0.4}
+    rows = {"channel": [0, 1, 2], "pcace": [0.2, np.nan, 0.7], "null_low": 0.3, "null_high": 0.4}
     return pd.DataFrame(rows | columns)
 
 
@@ -238,7 +238,7 @@ def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level(
     assert band.get_datalim(axis.transData).extents[[1, 3]].tolist() == [0.3, 0.4]
 
 
-@pytest.mark.parametrize("columns", [{"channel": [0, 0, 1]}, {"null_median": np.nan}])
+@pytest.mark.parametrize("columns", [{"channel": [0, 0, 1]}, {"null_low": np.nan}])
 def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
     with pytest.raises(ValueError, match="digit 2"):
         plots.ranking({"digit 2": ranked(**columns)})
