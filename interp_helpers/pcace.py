@@ -33,6 +33,7 @@ from interp_helpers.models import check_images, named_layer, scores
 
 STATISTICS = ("multiple", "first", "first_absolute")
 MIN_EIGENVALUE = 1e-12  # share of the largest: what is below is rounding
+MIN_VARIATION = 1e-6  # standard deviation of a pixel, as a share of its largest value: what is below is rounding
 
 
 def pcace(
@@ -56,7 +57,7 @@ def pcace(
         What the channels are to explain: the score of a class, a predicted value.
     n_components : int or "half"
         Principal components: at most m - 1, and at most height * width. The tutorial takes 10; "half" is the rule of
-        the paper, half of the smaller of m and height * width. Channels of lower rank use what they have.
+        the paper as we read it, half of the smaller of m and height * width. Channels of lower rank use what they have.
     statistic : "multiple", "first" or "first_absolute", or a sequence of these
         Multiple: corr(theta(y), sum of phi), the maximal multiple correlation. First: corr(theta(y), phi_1), the
         correlation with the transform of the first component alone, which is what the tutorial's code computes; its
@@ -78,10 +79,11 @@ def pcace(
     Returns
     -------
     pandas.DataFrame
-        One row for each statistic and channel: statistic, channel, pcace, null_median, null_high (median and 95 %
-        quantile over the permutations), p_value ((1 + number of permutations that reach the value) / (1 + number of
-        permutations)), q_value (Benjamini and Hochberg's, over the channels), rank (1 for the highest value), rank_low,
-        rank_high (95 % interval), dead (all maps the same: no value). NaN where something was not asked for, or dead.
+        One row for each statistic and channel: statistic, channel, pcace, null_low, null_median, null_high (quantiles
+        of 5, 50 and 95 % over the permutations), p_value ((1 + number of permutations that reach the value) / (1 +
+        number of permutations)), q_value (Benjamini and Hochberg's, over the channels), rank (1 for the highest value),
+        rank_low, rank_high (95 % interval), dead (all maps the same: no value). NaN where something was not asked for,
+        or dead.
 
     Raises
     ------
@@ -95,9 +97,13 @@ def pcace(
     The value is fitted to the images it is computed on, so noise has a high one, too: compare with `null_high`, or take
     `held_out`. Where there is a relation, a monotone transform of the scores changes the value little, as it should for
     a maximal correlation; where there is none, ACE ends in another of the many transforms that fit the noise.
+
+    The smallest p-value is 1 / (1 + n_permutations), so one channel of many has a q-value below 0.05 only if there are
+    more than 20 permutations for each channel. Images have to be different ones: each given twice makes noise look like
+    a relation. For the same reason the values of bootstrap samples are too high; only their ranks are used.
     """
     maps = _by_channel(activations)
-    _check_options(maps.shape[1], statistic, n_permutations, n_bootstrap, held_out, n_jobs)
+    _check_options(maps.shape[1], statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs)
     y = _checked_scores(scores, maps.shape[1])
     p = _n_components(n_components, *maps.shape[1:], held_out)
     work = Work(y, p, n_permutations, n_bootstrap, held_out, seed)
@@ -140,13 +146,13 @@ def group_pcace(
         As in `pcace`; if there is no group, or if one is empty, names a channel that is not there, or names one twice.
     """
     maps = _by_channel(activations)
-    _check_options(maps.shape[1], statistic, n_permutations, n_bootstrap, held_out, n_jobs)
+    _check_options(maps.shape[1], statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs)
     y = _checked_scores(scores, maps.shape[1])
     groups = {name: tuple(channels) for name, channels in dict(groups).items()}
     if not groups:
         raise ValueError("groups: is empty; give names with the channels of each")
     for name, channels in groups.items():
-        known = all(isinstance(c, int | np.integer) and 0 <= c < len(maps) for c in channels)
+        known = all(_is_whole(c) and c < len(maps) for c in channels)
         if not channels or not known or len(set(channels)) < len(channels):
             raise ValueError(f"groups: {name!r} is {channels}; give different channels of 0 to {len(maps) - 1}")
     measured = []
@@ -188,7 +194,7 @@ def rank_channels(
     target : int, sequence or dict
         The score that is to be explained: that of a class; of each image's own class (N ints: a mixed set); the mean
         score of some classes (a list shorter than N), or a weighted mean (dict from class to weight); or N other
-        values, floats, one for each image (regression).
+        values, floats, one for each image (regression; whole numbers would be classes).
     n_components, statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs
         As in `pcace`.
     max_memory : float
@@ -212,9 +218,11 @@ def rank_channels(
         results of another network, other images, another target or other settings.
     """
     names = [layers] if isinstance(layers, str) else list(layers)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"layers: got {names}; give the names of different layers, at least one")
     found = {name: named_layer(model, name) for name in names}
     check_images(model, images)
-    _check_options(len(images), statistic, n_permutations, n_bootstrap, held_out, n_jobs)
+    _check_options(len(images), statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs)
     scoring, wanted = _score_wanted(model, target, len(images))
     if not max_memory > 0 or not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise ValueError(f"max_memory={max_memory}, batch_size={batch_size}: give positive numbers")
@@ -223,7 +231,8 @@ def rank_channels(
     options = n_permutations, n_bootstrap, held_out, seed
     if folder is not None:
         settings = {"n_components": n_components, "statistic": _names(statistic), "options": options}
-        _claim(folder, {"network": model.get_weights(), "images": images, "target": wanted}, settings)
+        network = [np.frombuffer(model.to_json().encode(), np.uint8), *model.get_weights()]
+        _claim(folder, {"network": network, "images": images, "target": wanted}, settings)
     tables = {name: _read_table(folder, name) for name in names}
     missing = {name: shapes[name] for name in names if tables[name] is None}
     measured, y = {name: [] for name in missing}, None
@@ -333,13 +342,12 @@ def _measure(task):
 def _measure_held_out(maps, ys, work):
     """Find components and transforms on one half, correlate on the other, both ways round; return the means."""
     halves = _halves(len(work.y), work.seed)
-    values, dead = [], False
+    values = []
     for fit, new in (halves, halves[::-1]):
         x_fit, x_new = _principal(maps[fit], work.n_components, maps[new])
         values.append([_transfer(x_fit, x_new, y[fit], y[new]) for y in ys])
-        dead |= not x_fit.any()
     multiple, first = np.mean(values, axis=0).T
-    return {"multiple": multiple, "first": first, "dead": dead}
+    return {"multiple": multiple, "first": first, "dead": not np.ptp(maps, axis=0).any()}
 
 
 def _transfer(x_fit, x_new, y_fit, y_new):
@@ -369,8 +377,11 @@ def _correlation(a, b):
 def _principal(maps, p, new=None):
     """Return the leading components of standardized maps (m, pixels), and those of new maps on the same axes."""
     maps = maps.astype(float)
-    mean, varies = maps.mean(axis=0), np.ptp(maps, axis=0) > 0
-    scale = np.divide(1, maps.std(axis=0), out=np.zeros(len(mean)), where=varies)
+    unit = np.abs(maps).max() or 1.0  # of which a square neither overflows nor vanishes
+    maps /= unit
+    mean, sd = maps.mean(axis=0), maps.std(axis=0)
+    varies = sd > MIN_VARIATION * np.abs(maps).max(axis=0)
+    scale = np.divide(1, sd, out=np.zeros(len(sd)), where=varies)
     standardized = (maps - mean) * scale
     wide = len(maps) <= len(mean)
     gram = standardized @ standardized.T if wide else standardized.T @ standardized
@@ -380,7 +391,7 @@ def _principal(maps, p, new=None):
     axes = vectors if not wide else standardized.T @ np.divide(vectors, spread, out=0 * vectors, where=spread > 0)
     x = vectors * spread if wide else standardized @ (axes * (spread > 0))
     sign = np.sign(np.take_along_axis(x, np.abs(x).argmax(axis=0)[None], axis=0))
-    return x * sign, x * sign if new is None else ((new - mean) * scale) @ (axes * (spread > 0)) * sign
+    return x * sign, x * sign if new is None else ((new / unit - mean) * scale) @ (axes * (spread > 0)) * sign
 
 
 def _halves(n, seed):
@@ -427,13 +438,14 @@ def _with_chance(value, null):
     table = pd.DataFrame({"channel": np.arange(len(value)), "pcace": value})
     none = np.full(len(value), np.nan)
     n = null.shape[1]
-    low, high = np.quantile(null, [0.5, 0.95], axis=1) if n else (none, none)
+    # the quantile of "weibull" is that which a further permutation exceeds with the probability that it names
+    low, middle, high = np.quantile(null, [0.05, 0.5, 0.95], axis=1, method="weibull") if n else (none, none, none)
     as_high = (~(null < value[:, None])).sum(axis=1)
     p_value = np.where(np.isnan(value), np.nan, (1 + as_high) / (1 + n)) if n else none
     q_value, known = none.copy(), ~np.isnan(p_value)
     if known.any():
         q_value[known] = false_discovery_control(p_value[known])
-    return table.assign(null_median=low, null_high=high, p_value=p_value, q_value=q_value)
+    return table.assign(null_low=low, null_median=middle, null_high=high, p_value=p_value, q_value=q_value)
 
 
 # --- from the network to maps ----------------------------------------------------------------------------------------
@@ -559,7 +571,7 @@ def _kernels(layer, n_channels):
 
 def _claim(folder, data, settings):
     """Note in a folder what its results are of; refuse the folder if it holds others."""
-    claim = {name: _digest(values) for name, values in data.items()} | json.loads(json.dumps(settings))
+    claim = {name: _digest(values) for name, values in data.items()} | json.loads(json.dumps(settings, default=int))
     path = Path(folder) / "ranking.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -628,17 +640,17 @@ def _checked_scores(y, n):
     return y
 
 
-def _check_options(n, statistic, n_permutations, n_bootstrap, held_out, n_jobs):
+def _check_options(n, statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs):
     least = MIN_OBSERVATIONS * (2 if held_out else 1)
     if n < least:
         raise ValueError(f"images: got {n}; ACE smooths, give at least {least}{' (two halves)' if held_out else ''}")
     _names(statistic)
-    for name, value in {"n_permutations": n_permutations, "n_bootstrap": n_bootstrap}.items():
-        if not isinstance(value, int | np.integer) or value < 0:
+    for name, value in {"n_permutations": n_permutations, "n_bootstrap": n_bootstrap, "seed": seed}.items():
+        if not _is_whole(value):
             raise ValueError(f"{name}: got {value}; give 0 or a positive whole number")
     if held_out and n_bootstrap:
         raise ValueError("n_bootstrap: an image drawn twice could be in both halves; give 0 with held_out=True")
-    if n_jobs is not None and (not isinstance(n_jobs, int | np.integer) or n_jobs < 1):
+    if n_jobs is not None and not (_is_whole(n_jobs) and n_jobs > 0):
         raise ValueError(f"n_jobs: got {n_jobs}; give a positive whole number, or None")
 
 
@@ -647,12 +659,17 @@ def _n_components(n_components, n, n_pixels, held_out):
     n = n // 2 if held_out else n
     if n_components == "half":
         return max(1, min(n, n_pixels) // 2)
-    if not isinstance(n_components, int | np.integer) or not 1 <= n_components < n:
+    if not _is_whole(n_components) or not 1 <= n_components < n:
         raise ValueError(
             f"n_components: got {n_components!r}; {n} images{' in each half' if held_out else ''} allow 1 to {n - 1}, "
             'or "half"'
         )
     return min(n_components, n_pixels)
+
+
+def _is_whole(value):
+    """Tell whether a value is a whole number, and not negative."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0
 
 
 def _check_finite(maps):

@@ -86,6 +86,24 @@ def test_components_beyond_the_rank_are_zero():
     assert not found[:, 3:].any()
 
 
+@pytest.mark.parametrize("scale", [1e-170, 1e-30, 1e30, 1e160])
+def test_extreme_scales_do_not_matter(planted, scale):
+    maps, y = planted
+    maps = maps[..., [SQUARED, NOISE, DEAD]].astype(float)
+    table, again = pcace(maps, y, 5), pcace(scale * maps, y, 5)
+    np.testing.assert_allclose(again["pcace"], table["pcace"], atol=1e-9)
+    assert again["dead"].tolist() == [False, False, True]
+
+
+def test_rounding_is_not_a_signal(planted):
+    maps, y = planted
+    jitter = np.random.default_rng(0).choice([0, 6e-8], maps[..., [DEAD]].shape)
+    assert pcace(maps[..., [DEAD]] + jitter, y)["dead"].all()
+    framed = np.pad(maps, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=0.7)
+    moved = framed + np.random.default_rng(1).choice([0, 6e-8], framed.shape)
+    np.testing.assert_allclose(components(moved, 3)[SQUARED], components(maps, 3)[SQUARED], atol=1e-3)
+
+
 def test_constant_pixels_do_not_matter(planted):
     maps, _ = planted
     framed = np.pad(maps, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=0.3)
@@ -133,6 +151,23 @@ def test_p_values_of_noise_are_spread_evenly():
     table = pcace(rng.standard_normal((40, 1, 2, 300)), rng.standard_normal(40), n_components=2, n_permutations=19)
     assert 0.3 < table["p_value"].mean() < 0.75
     assert (table["p_value"] <= 0.1).mean() < 0.3
+
+
+def test_a_further_permutation_exceeds_the_high_quantile_as_often_as_it_says():
+    null = np.random.default_rng(0).random((20_000, 40))
+    table = module._with_chance(np.random.default_rng(1).random(20_000), null)
+    assert (table["pcace"] > table["null_high"]).mean() == pytest.approx(0.05, abs=0.005)
+    assert (table["pcace"] < table["null_low"]).mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_a_channel_that_one_image_alone_moves_is_not_dead(planted):
+    maps, y = planted
+    once = maps[..., [DEAD]].copy()
+    once[3, 2, 2] = 1
+    assert not pcace(once, y)["dead"].any()
+    found = pcace(once, y, held_out=True)
+    assert found["pcace"].isna().all()
+    assert not found["dead"].any()
 
 
 def test_more_components_raise_the_value_and_its_null():
@@ -253,7 +288,7 @@ def test_groups_with_several_statistics_and_held_out(planted):
     assert table["dead"].tolist() == [False, True] * 3
 
 
-@pytest.mark.parametrize("group", [[], [4], [-1], [0, 0], [0.0], ["0"]])
+@pytest.mark.parametrize("group", [[], [4], [-1], [0, 0], [0.0], ["0"], [True]])
 def test_groups_that_are_none(planted, group):
     with pytest.raises(ValueError, match="groups"):
         group_pcace(*planted, {"x": group})
@@ -391,6 +426,12 @@ def test_a_folder_of_other_results_is_refused(mnist, tmp_path):
     for what, case in cases.items():
         with pytest.raises(ValueError, match=f"other {what}"):
             rank_channels(*case, n_permutations=0, folder=tmp_path)
+    other = keras.models.clone_model(mnist)
+    other.get_layer("relu3").negative_slope = 0.3
+    other.set_weights(mnist.get_weights())
+    with pytest.raises(ValueError, match="other network"):
+        rank_channels(other, "dense1", images, 2, n_permutations=0, folder=tmp_path)
+    rank_channels(mnist, "dense1", images, 2, np.int64(10), n_permutations=np.int64(0), folder=tmp_path)
     with pytest.raises(ValueError, match="other n_components and options"):
         rank_channels(mnist, "dense1", images, 2, n_permutations=1, n_components=5, folder=tmp_path)
 
@@ -458,6 +499,10 @@ def test_data_that_are_refused(planted, change, message):
         {"n_bootstrap": -1},
         {"n_bootstrap": 5, "held_out": True},
         {"n_jobs": 0},
+        {"n_jobs": True},
+        {"seed": None},
+        {"seed": -1},
+        {"seed": 1.5},
     ],
 )
 def test_options_that_are_refused(planted, options, mnist, digits_of_one_class):
@@ -479,6 +524,9 @@ def test_targets_that_are_refused(mnist, digits_of_one_class, target):
 def test_layers_and_memory_that_are_refused(mnist, digits_of_one_class):
     with pytest.raises(ValueError, match="no layer 'conv7'"):
         rank_channels(mnist, "conv7", digits_of_one_class, 2)
+    for none in ([], ["relu1", "relu1"]):
+        with pytest.raises(ValueError, match="layers"):
+            rank_channels(mnist, none, digits_of_one_class, 2)
     with pytest.raises(ValueError, match="max_memory"):
         rank_channels(mnist, "relu1", digits_of_one_class, 2, max_memory=0)
     with pytest.raises(ValueError, match="images"):
