@@ -793,7 +793,7 @@ def correlations(panels, bold=None):
     names = list(next(iter(panels.values())).index)
     named = max(len(str(name)) for name in names) > 2
     side = WIDTH / len(panels)
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, side + (-0.6 if named else 0.15)), squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, side + (-2 if named else 0.15)), squeeze=False)
     for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
         values = table.to_numpy(float).copy()
         np.fill_diagonal(values, np.nan)
@@ -832,7 +832,7 @@ def correlation_intervals(groups, chance):
     matplotlib.figure.Figure
     """
     names = list(next(iter(groups.values()))["name"])
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.36 * len(names) + 1))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.3 * len(names) + 1))
     axis.axvspan(-chance, chance, color="#eeeeee", zorder=0)
     axis.axvline(0, color="black", linewidth=0.8)
     spread = np.linspace(-0.22, 0.22, len(groups)) if len(groups) > 1 else [0]
