@@ -49,7 +49,7 @@ checkpoints: .venv/ready  ## train again the networks that ship (needs the full 
 results: .venv/ready  ## make the stored runs again (needs the full MNIST and CIFAR-10)
 	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
 
-oracles: .venv/ready  ## make again what keras-vis, tf-keras-vis, xplique and acepack compute (Python 3.11; R for acepack)
+oracles: .venv/ready  ## make again what keras-vis, tf-keras-vis, xplique, PyTorch and acepack compute (Python 3.11; R for acepack)
 	@$(BIN)/python tests/oracles/build.py
 
 outputs: book  ## store again the small outputs that every machine must reproduce

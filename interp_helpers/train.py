@@ -48,7 +48,7 @@ def ship_mnist_cnn(folder, seed=0, activation="relu", with_digits=False):
     shipped, accuracy = _save_and_test(model, Path(folder) / f"{name}.keras", mnist.test)
     digits = data.load_digits()
     network = "mnist" if name == "mnist_cnn" else name
-    return _write_card(
+    return write_card(
         Path(folder) / f"{name}.json",
         made_by=f"python -m interp_helpers.train {network} --seed {seed}",
         seed=seed,
@@ -65,7 +65,7 @@ def ship_mnist_cutout(folder, seed=0):
     model = fit_mnist_cnn(with_squares(mnist.train, seed), seed=seed, verbose=_VERBOSE)
     shipped, accuracy = _save_and_test(model, Path(folder) / "mnist_cnn_cutout.keras", mnist.test)
     squared = n_correct(shipped, with_squares(mnist.test, seed)) / len(mnist.test)
-    return _write_card(
+    return write_card(
         Path(folder) / "mnist_cnn_cutout.json",
         made_by=f"python -m interp_helpers.train mnist_cutout --seed {seed}",
         seed=seed,
@@ -86,7 +86,7 @@ def ship_mnist_gap(folder, seed=0):
     mnist = full_mnist()
     model, before = fit_mnist_gap(mnist.train, seed=seed, verbose=_VERBOSE, test=mnist.test)
     shipped, accuracy = _save_and_test(model, Path(folder) / "mnist_gap.keras", mnist.test)
-    return _write_card(
+    return write_card(
         Path(folder) / "mnist_gap.json",
         made_by=f"python -m interp_helpers.train mnist_gap --seed {seed}",
         seed=seed,
@@ -109,7 +109,7 @@ def ship_cats_dogs(folder, seed=0, epochs=CATS_DOGS_EPOCHS):
     model = fit_cats_dogs(train, seed=seed, epochs=epochs, verbose=_VERBOSE)
     enlarged = data.LabelledImages(enlarge(test.images), test.labels, test.source)
     shipped, accuracy = _save_and_test(model, Path(folder) / "cats_dogs.keras", enlarged)
-    return _write_card(
+    return write_card(
         Path(folder) / "cats_dogs.json",
         made_by=f"python -m interp_helpers.train cats_dogs --seed {seed}",
         seed=seed,
@@ -176,7 +176,7 @@ def ship_cifar10(folder, seed=0, epochs=CIFAR10_EPOCHS):
     cifar10 = data.load_cifar10()
     model = fit_cifar10(cifar10.train, seed=seed, epochs=epochs, verbose=_VERBOSE)
     shipped, accuracy = _save_and_test(model, Path(folder) / "cifar10.keras", cifar10.test)
-    return _write_card(
+    return write_card(
         Path(folder) / "cifar10.json",
         made_by=f"python -m interp_helpers.train cifar10 --seed {seed}",
         seed=seed,
@@ -367,7 +367,7 @@ def _save_and_test(model, path, test):
     }
 
 
-def _write_card(path, **content):
+def write_card(path, **content):
     """Write the card of the network saved beside `path`, and return it."""
     sha256 = hashlib.sha256(path.with_suffix(".keras").read_bytes()).hexdigest()
     card = {"name": path.stem, **content, "versions": versions(), "sha256": sha256}
@@ -391,7 +391,7 @@ def _repack(path):
     """Rewrite a .keras archive: compressed, without the time of its making, readable by older versions of Keras 3."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in sorted(archive.namelist())}
-    config = _without_none(json.loads(members["config.json"]))
+    config = _for_older_versions(json.loads(members["config.json"]))
     members["config.json"] = json.dumps(config).encode()
     metadata = json.loads(members["metadata.json"])
     members["metadata.json"] = json.dumps({"keras_version": metadata["keras_version"]}).encode()
@@ -402,16 +402,20 @@ def _repack(path):
     Path(path).write_bytes(buffer.getvalue())
 
 
-def _without_none(config):
-    """Leave out arguments of layers that have their default None: older versions do not know the newer ones."""
+def _for_older_versions(config):
+    """Leave out arguments of layers that change nothing (None, or newer and off): older versions do not know them."""
     if isinstance(config, list):
-        return [_without_none(item) for item in config]
+        return [_for_older_versions(item) for item in config]
     if not isinstance(config, dict):
         return config
-    kept = {key: _without_none(value) for key, value in config.items()}
+    kept = {key: _for_older_versions(value) for key, value in config.items()}
     if isinstance(kept.get("config"), dict):
-        kept["config"] = {key: value for key, value in kept["config"].items() if value is not None}
+        new = _NEWER if not kept["config"].get("renorm") else ()
+        kept["config"] = {key: value for key, value in kept["config"].items() if value is not None and key not in new}
     return kept
+
+
+_NEWER = ("renorm", "renorm_momentum")  # of batch normalization
 
 
 def versions():

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import lzma
 import socket
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from interp_helpers import data
 from interp_helpers.data import LabelledImages, input_kinds, leave_out, load_digits, load_mnist, mean_digits
@@ -446,3 +448,295 @@ def test_cluttered_canvases_hold_the_digit_in_its_box():
     assert np.array_equal(again.images, canvases.images)
     with pytest.raises(ValueError, match="a canvas of at least"):
         data.cluttered(digits, 1, size=40)
+
+
+# --- photographs -----------------------------------------------------------------------------------------------------
+
+
+def picture(seed=0, size=(120, 90), mode="RGB"):
+    """A smooth random picture of (width, height)."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder of four good photographs, four that are not plain RGB, and six files that are no use."""
+    for k in range(4):
+        picture(k).save(tmp_path / f"good{k}.jpg")
+    picture(4, mode="L").save(tmp_path / "grey.jpg")
+    picture(5, mode="CMYK").save(tmp_path / "cmyk.jpg")
+    picture(6, mode="P").save(tmp_path / "palette.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture(7).save(tmp_path / "turned.jpg", exif=turned)
+    (tmp_path / "corrupt.jpg").write_bytes((tmp_path / "good0.jpg").read_bytes()[:700])
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "renamed.jpg").write_text("no image either")
+    picture(8, size=(20, 90)).save(tmp_path / "tiny.png")
+    Image.fromarray(np.ones((90, 90), np.float32)).save(tmp_path / "floats.tiff")
+    (tmp_path / ".hidden").write_text("of no concern")
+    return tmp_path
+
+
+def test_a_folder_of_everything(album, capsys):
+    photos = data.load_photos(album, size=32)
+    good = ["cmyk.jpg", "good0.jpg", "good1.jpg", "good2.jpg", "good3.jpg", "grey.jpg", "palette.png", "turned.jpg"]
+    assert list(photos.names) == good
+    assert photos.images.shape == (8, 32, 32, 3)
+    assert photos.images.dtype == np.float32
+    assert 0 <= photos.images.min() < photos.images.max() <= 1
+    assert photos.labels.tolist() == [-1] * 8
+    assert photos.converted == {"cmyk.jpg": "CMYK", "grey.jpg": "L", "palette.png": "P", "turned.jpg": "turned"}
+    assert list(photos.skipped) == ["corrupt.jpg", "empty.png", "floats.tiff", "notes.txt", "renamed.jpg", "tiny.png"]
+    assert photos.skipped["corrupt.jpg"].startswith("damaged (")
+    assert photos.skipped["tiny.png"] == "tiny (20 x 90)"
+    assert photos.skipped["renamed.jpg"] == photos.skipped["empty.png"] == "no image"
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert all(name in said for name in (*photos.converted, *photos.skipped))
+
+
+def test_too_few_remain(album):
+    with pytest.raises(ValueError, match=r"at least 9 photographs are needed; photographs: 8 .* tiny.png \(tiny"):
+        data.load_photos(album, at_least=9)
+    for path in album.glob("*.[jp]*"):
+        path.unlink()
+    with pytest.raises(ValueError, match="at least 1 photographs are needed; photographs: 0"):
+        data.load_photos(album)
+
+
+def test_a_long_list_of_bad_files_stays_one_line(album, capsys):
+    for k in range(30):
+        (album / f"z{k:02}.jpg").write_text("no image")
+    assert len(data.load_photos(album, size=16).skipped) == 36
+    said = capsys.readouterr().out
+    assert "36 skipped" in said
+    assert "and 26 more" in said
+
+
+def test_grey_and_turned_photographs_are_the_same_picture(album):
+    album = data.load_photos(album, size=32)
+    photos = dict(zip(album.names, album.images, strict=True))
+    assert np.ptp(photos["grey.jpg"], axis=-1).max() == 0
+    upright = np.rot90(np.asarray(picture(7)), -1)  # tag 6: the camera was turned, the picture has to be turned back
+    np.testing.assert_allclose(photos["turned.jpg"], data.as_floats(data.centre_crop(upright, 32)), atol=0.1)
+
+
+def test_deep_and_transparent_pictures(tmp_path):
+    deep = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    np.testing.assert_array_equal(data.load_photo(tmp_path / "deep.png")[..., 1], deep >> 8)
+    assert data.load_photo(tmp_path / "clear.png").min() == 255
+    with pytest.raises(ValueError, match=r"path: '.*nowhere\.jpg' is not a file"):
+        data.load_photo(tmp_path / "nowhere.jpg")
+    (tmp_path / "notes.jpg").write_text("no image")
+    with pytest.raises(ValueError, match=r"path: '.*notes\.jpg' is no image"):
+        data.load_photo(tmp_path / "notes.jpg")
+
+
+@pytest.fixture
+def two_folders(tmp_path):
+    for folder, seeds in {"streets": (0, 1, 2), "beaches": (3, 4)}.items():
+        (tmp_path / folder).mkdir()
+        for k in seeds:
+            picture(k).save(tmp_path / folder / f"{k}.png")
+    return tmp_path
+
+
+def test_folders_of_classes(two_folders):
+    photos = data.load_photos(two_folders, size=16)
+    assert photos.names == ("beaches/3.png", "beaches/4.png", "streets/0.png", "streets/1.png", "streets/2.png")
+    assert photos.labels.tolist() == [0, 0, 1, 1, 1]
+    assert photos.classes == {0: "beaches", 1: "streets"}
+    streets = data.load_photos(str(two_folders), size=16, classes="streets", n_per_class=2)
+    assert streets.labels.tolist() == [1, 1]
+    assert streets.classes == {1: "streets"}
+    assert np.array_equal(streets.images, photos.images[2:4])
+    some = photos.subset(photos.labels == 1)
+    assert some.names == photos.names[2:]
+    assert some.classes == photos.classes
+    with pytest.raises(ValueError, match="no class 'forests'; there is beaches, streets"):
+        data.load_photos(two_folders, classes=["streets", "forests"])
+
+
+def test_a_bad_photograph_does_not_count(two_folders):
+    (two_folders / "streets" / "0.png").write_bytes(b"damaged")
+    photos = data.load_photos(two_folders, size=16, n_per_class=2)
+    assert photos.names[2:] == ("streets/1.png", "streets/2.png")
+    assert photos.skipped == {"streets/0.png": "no image"}
+
+
+def test_folders_in_folders_and_hidden_ones(two_folders):
+    (two_folders / "streets" / "deep").mkdir()
+    picture(6).save(two_folders / "streets" / "deep" / "6.png")
+    (two_folders / "streets" / ".checkpoints").mkdir()
+    picture(7).save(two_folders / "streets" / ".checkpoints" / "7.png")
+    (two_folders / "empty").mkdir()
+    photos = data.load_photos(two_folders, size=16, classes="streets")
+    assert photos.names[-1] == "streets/deep/6.png"
+    assert len(photos) == 4
+    assert photos.labels.tolist() == [1] * 4
+
+
+def test_photographs_beside_the_folders_are_not_lost_in_silence(two_folders, capsys):
+    picture(9).save(two_folders / "loose.png")
+    assert data.load_photos(two_folders, size=16).skipped == {"loose.png": "in no folder of a class"}
+    assert "loose.png" in capsys.readouterr().out
+
+
+def test_folders_named_by_wordnet_id(two_folders):
+    (two_folders / "streets").rename(two_folders / "n03028079")
+    (two_folders / "beaches").rename(two_folders / "n09428293")
+    photos = data.load_photos(two_folders, size=16)
+    assert photos.classes == {497: "church", 978: "seashore"}
+    assert photos.labels.tolist() == [497] * 3 + [978] * 2
+    for name in ("church", "n03028079"):
+        assert data.load_photos(two_folders, size=16, classes=name).labels.tolist() == [497] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": "nowhere/at/all"}, "source: 'nowhere/at/all' is not a folder; give a folder, 'samples', 'imag"),
+        ({"source": None}, "source: got None; give a folder, 'samples'"),
+        ({"source": __file__}, "is a file; load_photo reads one"),
+        ({"size": 0}, "size: got 0"),
+        ({"n_per_class": 2.5}, "n_per_class: got 2.5"),
+        ({"at_least": -1}, "at_least: got -1"),
+        ({"classes": "church"}, "the samples have no classes"),
+    ],
+)
+def test_bad_requests_for_photographs(options, message):
+    with pytest.raises(ValueError, match=message):
+        data.load_photos(**options)
+
+
+def test_samples_need_no_network(no_mnist):
+    pytest.importorskip("skimage")
+    photos = data.load_photos()
+    assert photos.names == ("chelsea", "coffee", "rocket", "astronaut", "china", "flower")
+    assert photos.images.shape == (6, 224, 224, 3)
+    assert set(photos.labels) == {-1}
+
+
+@pytest.fixture
+def imagenette_archive(monkeypatch, tmp_path):
+    """What Keras would have downloaded: three churches and two parachutes for training, one church to validate."""
+    monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
+    members = [f"train/n03028079/{k}.JPEG" for k in (2, 0, 1)] + [f"train/n03888257/{k}.JPEG" for k in (3, 4)]
+    members += ["val/n03028079/5.JPEG", "noisy.csv", "train/../../../outside.JPEG"]
+    path = tmp_path / "imagenette2-320.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in members:
+            content = io.BytesIO()
+            digits = [int(c) for c in name if c.isdigit()]
+            picture(digits[-1] if digits else 0).save(content, "JPEG")
+            entry = tarfile.TarInfo(f"imagenette2-320/{name}")
+            entry.size = len(content.getvalue())
+            archive.addfile(entry, io.BytesIO(content.getvalue()))
+    monkeypatch.setattr(keras.utils, "get_file", lambda *arguments, **options: path)
+    monkeypatch.setattr(data, "_IMAGENETTE_SHA256", (hashlib.sha256(path.read_bytes()).hexdigest(),))
+    return path
+
+
+def test_imagenette_is_the_same_from_folder_and_archive(imagenette_archive, monkeypatch, tmp_path):
+    churches = data.load_photos("imagenette", size=16, classes="church", n_per_class=2)
+    assert churches.names == ("0.JPEG", "1.JPEG")
+    assert churches.labels.tolist() == [497, 497]
+    assert len(data.load_photos("imagenette/train", size=16)) == 5
+    assert len(data.load_photos("imagenette/val", size=16)) == 1
+    with tarfile.open(imagenette_archive) as archive:
+        for member in archive:
+            if "JPEG" in member.name and ".." not in member.name:
+                path = tmp_path / "imagenette" / member.name.removeprefix("imagenette2-320/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.extractfile(member).read())
+    monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
+    again = data.load_photos("imagenette", size=16, classes="church", n_per_class=2)
+    assert np.array_equal(again.images, churches.images)
+    assert again.labels.tolist() == churches.labels.tolist()
+
+
+def test_damaged_imagenette_is_not_used(imagenette_archive, capsys):
+    imagenette_archive.write_bytes(imagenette_archive.read_bytes()[:-100])
+    with pytest.raises(data.NotAvailable, match=r"is not Imagenette as published \(truncated or altered\): delete it"):
+        data.load_photos("imagenette")
+    assert data.load_photos("imagenette", optional=True) is None
+    assert "delete it" in capsys.readouterr().out
+
+
+def test_imagenette_offline(no_mnist, capsys):
+    with pytest.raises(
+        data.NotAvailable, match="Imagenette could not be downloaded: go online, or set INTERP_DATA_DIR"
+    ):
+        data.load_photos("imagenette/val")
+    assert data.load_photos("imagenette", optional=True) is None
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+# --- cropping --------------------------------------------------------------------------------------------------------
+
+
+def test_centre_crop_is_the_middle():
+    """A picture of 256 x 320 is not resized: its middle comes out as it was; so does the middle of a larger one."""
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 320, 3), np.uint8)
+    assert np.array_equal(data.centre_crop(pixels), pixels[16:240, 48:272])
+    np.testing.assert_allclose(data.centre_crop(pixels / 255), pixels[16:240, 48:272] / 255, atol=1e-6)
+    ramp = np.broadcast_to(np.linspace(0, 1, 800)[None, :, None], (400, 800, 3))
+    crop = data.centre_crop(ramp)
+    width = 224 / 256 * 400 / 800  # of the whole
+    assert crop[0, :, 0].min() == pytest.approx(0.5 - width / 2, abs=0.005)
+    assert crop[0, :, 0].max() == pytest.approx(0.5 + width / 2, abs=0.005)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
+def test_centre_crop_always_has_its_size(height, width, size):
+    assert data.centre_crop(np.full((height, width, 3), 7, np.uint8), size).tolist() == [[[7, 7, 7]] * size] * size
+
+
+def test_random_crops_are_pieces_of_the_photograph():
+    """Red says which row, green which column: every crop is a square of the photograph, mirrored or not."""
+    rows, columns = np.meshgrid(np.linspace(0, 1, 200), np.linspace(0, 1, 300), indexing="ij")
+    photograph = np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
+    crops = data.random_crops(photograph, 50, size=32, seed=1)
+    assert crops.images.shape == (50, 32, 32, 3)
+    assert set(crops.labels) == {-1}
+    assert crops.source == "50 random crops of one photograph"
+    high = np.ptp(crops.images[..., 0], axis=(1, 2)) * 200
+    wide = np.ptp(crops.images[..., 1], axis=(1, 2)) * 300
+    np.testing.assert_allclose(high, wide, atol=3)
+    assert 90 < high.min() < 130 < 170 < high.max() <= 200
+    mirrored = crops.images[:, 0, 0, 1] > crops.images[:, 0, -1, 1]
+    assert 10 < mirrored.sum() < 40
+    assert (crops.images[:, 0, 0, 0] < crops.images[:, -1, 0, 0]).all()
+    again, other = (data.random_crops(photograph, 50, size=32, seed=seed).images for seed in (1, 2))
+    assert np.array_equal(again, crops.images)
+    assert not np.array_equal(other, crops.images)
+
+
+@pytest.mark.parametrize(
+    ("photograph", "options", "message"),
+    [
+        (np.zeros((50, 50)), {}, r"photograph: got shape \(50, 50\)"),
+        (np.full((50, 50, 3), 255.0), {}, "floats from 255 to 255"),
+        (np.zeros((50, 50, 3)), {"n": 0}, "n=0"),
+        (np.zeros((50, 50, 3)), {"smallest": 1.5}, r"smallest=1.5: give"),
+        (np.zeros((50, 50, 3)), {"smallest": 0.1}, "at least 8 pixels"),
+    ],
+)
+def test_bad_crops_are_refused(photograph, options, message):
+    with pytest.raises(ValueError, match=message):
+        data.random_crops(photograph, **{"n": 3, **options})
+
+
+def test_imagenet_classes():
+    classes = data.imagenet_classes()
+    assert len(classes) == 1000
+    assert [classes[k] for k in (0, 497, 999)] == [
+        ("n01440764", "tench"), ("n03028079", "church"), ("n15075141", "toilet tissue"),
+    ]  # fmt: skip
+    ids = [wordnet_id for wordnet_id, _ in classes]
+    assert ids == sorted(ids)  # the order of ImageNet's classes is that of their ids

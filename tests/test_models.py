@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -6,9 +7,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from interp_helpers import models
-from interp_helpers.data import load_digits
-from interp_helpers.models import checkpoint_card, load_checkpoint, mnist_cnn, scores
+from interp_helpers import data, models
+from interp_helpers.attribution import class_activation_map, grad_cam, last_layer_with_maps
+from interp_helpers.data import NotAvailable, load_digits
+from interp_helpers.layers import activations
+from interp_helpers.models import checkpoint_card, load_checkpoint, load_network, mnist_cnn, scores
+from interp_helpers.perturbation import vary_channel
 
 IMAGES = np.random.default_rng(0).random((5, 28, 28, 1)).astype("float32")
 
@@ -152,7 +156,7 @@ def test_every_checkpoint_has_a_card_and_is_light():
     assert files
     for path in files:
         assert json.loads(path.with_suffix(".json").read_text())["name"] == path.stem
-        assert path.stat().st_size < 8_000_000
+        assert path.stat().st_size < 9_000_000
 
 
 def test_cats_and_dogs_network_is_the_seminars():
@@ -162,15 +166,6 @@ def test_cats_and_dogs_network_is_the_seminars():
         (148, 148, 32), (72, 72, 64), (34, 34, 128), (15, 15, 128),
     ]  # fmt: skip
     assert model.output_shape == (None, 1)
-
-
-def test_without_a_network_the_weights_are_random_and_it_says_so(no_mnist, capsys):
-    model, trained = models.imagenet_network("MobileNetV2", (96, 96, 3), alpha=0.35)
-    assert not trained
-    assert model.output_shape == (None, 1000)
-    assert "these are RANDOM" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="no network 'LeNet'"):
-        models.imagenet_network("LeNet")
 
 
 @pytest.mark.parametrize("activation", models.ACTIVATIONS)
@@ -198,3 +193,305 @@ def test_cifar10_network_is_the_example_of_keras():
     assert card["accuracy"]["test"] >= 0.75
     assert card["data"]["training_images"] == 50_000
     assert load_checkpoint("cifar10").count_params() == card["parameters"] == 1_250_858
+
+
+# --- networks trained on ImageNet ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return load_network("efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def squares(lite0):
+    """Four pictures that every machine makes alike, as the network takes them."""
+    rng = np.random.default_rng(0)
+    return lite0.prepare(np.kron(rng.random((4, 28, 28, 3)), np.ones((1, 8, 8, 1))))
+
+
+@pytest.fixture
+def resnet18_by_seed(monkeypatch, tmp_path):
+    """A data folder with a safetensors file of a ResNet-18 with random weights, which passes for the published one."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "resnet18" / "model.safetensors"
+    path.parent.mkdir()
+    network = models.resnet18(seed=5)
+    arrays = {"bn1.num_batches_tracked": np.array(7)}
+    for layer in network.layers:
+        if layer.weights:
+            names = models._TORCH_NAMES[type(layer)]
+            for name, array in zip(names, layer.get_weights(), strict=True):
+                axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(array.ndim)  # the way back, by hand
+                place = models._torch_place("resnet18", layer.name)
+                arrays[f"{place}.{name}"] = np.ascontiguousarray(array.transpose(axes) if axes else array)
+    safetensors.save_file(arrays, path)
+    monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(models, "_RESNET18_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    return path, network, arrays
+
+
+def test_efficientnet_lite0_is_named_and_counted():
+    model = models.efficientnet_lite0()
+    assert sum(np.prod(w.shape) for w in model.trainable_weights) == 4_652_008
+    names = [layer.name for layer in model.layers]
+    assert names[:4] == ["photograph", "stem_conv", "stem_norm", "stem_relu"]
+    assert names[-5:] == ["head_relu", "average", "dropout", "logits", "probabilities"]
+    assert sum(name.endswith("_conv") for name in names) == 49
+    assert sum(name.endswith("_add") for name in names) == 9
+    # a channel's map can be had before and after its activation
+    assert all(model.get_layer(name).activation is keras.activations.linear for name in names if name.endswith("_conv"))
+    assert {model.get_layer(name).max_value for name in names if name.endswith("_relu")} == {6.0}
+
+
+def test_resnet18_is_named_and_counted():
+    model = models.resnet18()
+    assert sum(np.prod(w.shape) for w in model.trainable_weights) == 11_689_512  # as torchvision counts
+    names = [layer.name for layer in model.layers if isinstance(layer, layers.Conv2D)]
+    assert len(names) == 20
+    assert {name for name in names if "shortcut" in name} == {f"block{k}_shortcut_conv" for k in (3, 5, 7)}
+    assert [model.get_layer(f"block{k}_relu2").output.shape[1:] for k in (2, 4, 6, 8)] == [
+        (56, 56, 64), (28, 28, 128), (14, 14, 256), (7, 7, 512),
+    ]  # fmt: skip
+
+
+def test_efficientnet_lite0_ships(no_mnist, lite0):
+    """Without a network and without a data folder."""
+    network = load_network("EfficientNet_Lite0")
+    assert (network.name, network.size, len(network.labels), len(network.wordnet_ids)) == (
+        "efficientnet_lite0", 224, 1000, 1000,
+    )  # fmt: skip
+    assert network.card["accuracy"]["test"] >= 0.70
+    assert network.card["accuracy"]["test"] == network.card["accuracy"]["test_before_rounding_to_half_precision"]
+    assert "Apache-2.0" in network.card["licence"]
+    assert (models.CHECKPOINTS / "NOTICE").exists()
+    assert (models.CHECKPOINTS / "LICENSE-APACHE-2.0").exists()
+    assert network.model.count_params() == network.card["parameters"]
+
+
+def test_efficientnet_lite0_sees_what_there_is(lite0):
+    pytest.importorskip("skimage")
+    photos = data.load_photos()
+    found = models.top_classes(lite0, lite0.prepare(photos.images), k=3)
+    best = dict(zip(photos.names, found[found["rank"] == 1].label, strict=True))
+    assert "cat" in best["chelsea"]
+    assert (best["coffee"], best["rocket"], best["flower"]) == ("espresso", "missile", "daisy")
+    assert found.probability.between(0, 1).all()
+    assert found.groupby("image").score.is_monotonic_decreasing.all()
+
+
+def test_efficientnet_lite0_on_imagenette(lite0):
+    """Where the photographs are: 10 of each class, of which chance gets 0.001 right."""
+    if not data.in_data_dir("imagenette/val"):
+        pytest.skip("Imagenette is not here")
+    photos = data.load_photos("imagenette/val", n_per_class=10)
+    answers = scores(lite0.model).predict(lite0.prepare(photos.images), batch_size=50, verbose=0).argmax(axis=1)
+    assert (answers == photos.labels).mean() > 0.52  # 0.70 of all, less four standard errors of 100
+
+
+def test_cam_is_exact_on_efficientnet_lite0(lite0, squares):
+    logits = scores(lite0.model).predict(squares, verbose=0)
+    k = int(logits[0].argmax())
+    maps = class_activation_map(lite0.model, squares, k, upsample=False)
+    bias = lite0.model.get_layer("logits").get_weights()[1][k]
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)) + bias, logits[:, k], atol=1e-4)
+    assert last_layer_with_maps(lite0.model) == "head_relu"
+    np.testing.assert_allclose(
+        grad_cam(lite0.model, squares, k, upsample=False), np.maximum(maps, 0) / 49, atol=1e-5
+    )  # fmt: skip
+
+
+def test_channels_of_efficientnet_lite0(lite0, squares):
+    maps = activations(lite0.model, squares, ["stem_norm", "stem_relu", "block3_add"])
+    np.testing.assert_allclose(maps["stem_relu"], np.clip(maps["stem_norm"], 0, 6), atol=1e-6)
+    assert maps["block3_add"].shape == (4, 56, 56, 24)
+    # after the last map everything is linear: a channel set to zero takes its mean times its weight away
+    changes = vary_channel(lite0.model, "head_relu", squares, 7, channels=[0, 5])
+    head = activations(lite0.model, squares, "head_relu").mean(axis=(1, 2))
+    kernel = lite0.model.get_layer("logits").get_weights()[0]
+    for channel, found in changes.groupby("channel"):
+        np.testing.assert_allclose(found.change, -head[:, channel] * kernel[channel, 7], atol=1e-4)
+
+
+def test_prepare_takes_what_photographs_are(lite0):
+    rng = np.random.default_rng(0)
+    photographs = rng.integers(0, 256, (2, 224, 224, 3), np.uint8)
+    inputs = lite0.prepare(photographs)
+    np.testing.assert_allclose(inputs, (photographs.astype(float) - 127) / 128, atol=1e-6)
+    assert inputs.dtype == np.float32
+    np.testing.assert_allclose(lite0.prepare(photographs / 255), inputs, atol=1e-6)
+    np.testing.assert_allclose(lite0.photographs(inputs), photographs / 255, atol=1e-6)
+    several = [rng.random((300, 400, 3)), rng.integers(0, 256, (256, 256, 3), np.uint8)]
+    assert lite0.prepare(several).shape == (2, 224, 224, 3)
+    assert np.array_equal(lite0.prepare(several)[:1], lite0.prepare(several[:1]))
+
+
+@pytest.mark.parametrize(
+    ("photographs", "message"),
+    [
+        (np.zeros((224, 224, 3)), r"give \(N, height, width, 3\)"),
+        (np.zeros((0, 224, 224, 3)), r"give \(N, height, width, 3\), N > 0"),
+        (np.zeros((1, 224, 224, 1)), r"got shape \(224, 224, 1\)"),
+        (np.full((1, 224, 224, 3), 200.0), "floats from 200 to 200; give floats in"),
+        (np.full((1, 224, 224, 3), -0.5), "floats from -0.5"),
+        (np.full((1, 224, 224, 3), np.nan), "floats from nan"),
+        (np.zeros((1, 224, 224, 3), int), "got int64; give uint8"),
+    ],
+)
+def test_prepare_refuses_the_rest(lite0, photographs, message):
+    with pytest.raises(ValueError, match=message):
+        lite0.prepare(photographs)
+
+
+def test_classes_by_name_and_number(lite0):
+    assert lite0.index("church") == lite0.index("n03028079") == 497
+    assert lite0.labels[160] == "Afghan hound"
+    with pytest.raises(ValueError, match=r"no class 'terrier'; it has .*toy terrier"):
+        lite0.index("terrier")
+    with pytest.raises(ValueError, match="no class 'qqqq'; it has nothing like it"):
+        lite0.index("qqqq")
+    assert len(set(lite0.labels)) == len(set(lite0.wordnet_ids)) == 1000
+    with pytest.raises(ValueError, match="k: got 0"):
+        models.top_classes(lite0, lite0.prepare(np.zeros((1, 224, 224, 3))), k=0)
+
+
+def test_resnet18_is_read_from_safetensors(resnet18_by_seed, squares):
+    path, expected, _ = resnet18_by_seed
+    for network in (load_network("resnet18"), load_network("ResNet18", weights=path)):
+        assert np.array_equal(network.model.predict(squares, verbose=0), expected.predict(squares, verbose=0))
+        assert network.size == 224
+    white = network.prepare(np.ones((1, 224, 224, 3)))[0, 0, 0]
+    np.testing.assert_allclose(white, [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rtol=1e-5)
+
+
+def test_what_is_not_the_published_file_does_not_pass_for_it(resnet18_by_seed, monkeypatch, capsys):
+    path, _, _ = resnet18_by_seed
+    monkeypatch.setattr(models, "_RESNET18_SHA256", "0" * 64)
+    with pytest.raises(NotAvailable, match="is not the file that was published"):
+        load_network("resnet18")
+    assert load_network("resnet18", optional=True) is None
+    assert capsys.readouterr().out.count("\n") == 1
+    assert load_network("resnet18", weights=path).card["weights"] == "your own file"
+
+
+@pytest.mark.parametrize("harm", ["truncated", "another", "missing", "extra", "reshaped", "not finite"])
+def test_damaged_weights_are_refused(resnet18_by_seed, tmp_path, harm):
+    from safetensors.numpy import save_file
+
+    path, _, arrays = resnet18_by_seed
+    if harm == "truncated":
+        path.write_bytes(path.read_bytes()[:-5000])
+    elif harm == "another":
+        path.write_bytes(b"no such format, and long enough to hold a header")
+    else:
+        if harm == "missing":
+            del arrays["layer2.0.downsample.1.bias"]
+        elif harm == "extra":
+            arrays["layer2.2.conv1.weight"] = np.zeros((2, 2), np.float32)
+        elif harm == "reshaped":
+            arrays["fc.weight"] = arrays["fc.weight"].T.copy()
+        else:
+            arrays["bn1.running_var"][3] = np.inf
+        save_file(arrays, path)
+    with pytest.raises(ValueError, match=r"not a whole safetensors file|not the weights of resnet18|takes"):
+        load_network("resnet18", weights=path)
+
+
+def test_loading_sets_no_seed(resnet18_by_seed):
+    for name in ("efficientnet_lite0", "resnet18"):
+        keras.utils.set_random_seed(3)
+        expected = np.random.random()  # noqa: NPY002
+        keras.utils.set_random_seed(3)
+        load_network(name)
+        assert np.random.random() == expected  # noqa: NPY002
+
+
+def test_a_refused_array_leaves_the_network_as_it_was():
+    model = models.resnet18()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"misses 'conv1\.weight'"):
+        models.set_torch_weights(model, {"bn1.weight": np.zeros(64)})
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_offline_no_network_comes_with_random_weights(no_mnist, monkeypatch, capsys):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def fail(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda **where: None)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", fail)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", fail)
+    for name, said in (("resnet18", "resnet18: its ImageNet"), ("MobileNetV2", "MobileNetV2: its ImageNet")):
+        with pytest.raises(NotAvailable, match=r"weights could not be had .* go online"):
+            load_network(name)
+        assert load_network(name, optional=True) is None
+        out = capsys.readouterr().out
+        assert out.startswith(said)
+        assert out.count("\n") == 1
+
+
+def test_resnet18_comes_from_the_hub(resnet18_by_seed, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    path, _, _ = resnet18_by_seed
+    monkeypatch.delenv("INTERP_DATA_DIR")
+    asked = []
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda **where: None)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url, timeout: asked.append(url))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda **where: str(path))
+    assert "hub" in load_network("resnet18").card["weights"]
+    assert asked[0].endswith(
+        "/timm/resnet18.tv_in1k/resolve/bbd144b3e5565108aad885f145491d11bc6ce807/model.safetensors"
+    )
+
+
+def test_a_network_of_keras_applications(tmp_path, no_mnist):
+    """Weights from a file of your own; preprocessing as Keras does it."""
+    options = {"input_shape": (32, 32, 3), "alpha": 0.35}
+    built = keras.applications.MobileNetV2(weights=None, **options)
+    path = str(tmp_path / "own.weights.h5")
+    built.save_weights(path)
+    network = load_network("mobilenet_v2", weights=path, **options)
+    photographs = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    inputs = network.prepare(photographs)
+    np.testing.assert_allclose(
+        inputs, keras.applications.mobilenet_v2.preprocess_input(photographs.astype(np.float32)), atol=1e-5
+    )  # fmt: skip
+    np.testing.assert_allclose(network.model.predict(inputs, verbose=0), built.predict(inputs, verbose=0), atol=1e-6)
+    assert network.card["weights"] == "your own file"
+    with pytest.raises(ValueError, match="cannot be loaded into MobileNetV2"):
+        load_network("mobilenet_v2", weights=path, input_shape=(32, 32, 3), alpha=0.5)
+    with pytest.raises(ValueError, match="cannot be loaded into MobileNetV2"):
+        load_network("mobilenet_v2", weights=str(tmp_path / "nowhere.weights.h5"), **options)
+    with pytest.raises(ValueError, match="give options of a network that takes square photographs"):
+        load_network("mobilenet_v2", weights=path, input_shape=(32, 32, 3), alpha=0.35, include_top=False)
+
+
+@pytest.mark.parametrize("name", ["VGG16", "ResNet50", "DenseNet121", "InceptionV3", "EfficientNetB0"])
+def test_preprocessing_is_that_of_keras(name, monkeypatch):
+    """Caffe's, torch's, TensorFlow's and none: all of them are linear in the pixels."""
+    small = keras.Sequential([keras.Input((8, 8, 3)), layers.GlobalAveragePooling2D(), layers.Dense(1000)])
+    real = getattr(keras.applications, name)
+
+    def build(weights):
+        return small
+
+    build.__module__ = real.__module__
+    monkeypatch.setattr(keras.applications, name, build)
+    network = load_network(name)
+    photographs = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    preprocess = __import__("inspect").getmodule(real).preprocess_input
+    np.testing.assert_allclose(network.prepare(photographs), preprocess(photographs.astype(np.float32)), atol=2e-5)
+    np.testing.assert_allclose(network.photographs(network.prepare(photographs)), photographs / 255, atol=1e-5)
+
+
+def test_bad_names_and_options():
+    with pytest.raises(ValueError, match="no network 'LeNet'; give efficientnet_lite0, resnet18 or one of"):
+        load_network("LeNet")
+    with pytest.raises(ValueError, match="alpha: resnet18 takes no options"):
+        load_network("resnet18", alpha=1)
+    with pytest.raises(ValueError, match="comes with its weights"):
+        load_network("efficientnet_lite0", weights="own.h5")
+    with pytest.raises(ValueError, match=r"'nowhere\.safetensors' is not a file"):
+        load_network("resnet18", weights="nowhere.safetensors")

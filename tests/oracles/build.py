@@ -22,6 +22,7 @@ RUNS = (
     ("keras3", "tf_keras_vis_087.py"),
     ("keras3", "xplique_golden.py"),
     ("keras3", "acepack_141.py"),
+    ("torch", "torch_networks.py"),
 )
 NEEDS = {"acepack_141.py": "Rscript"}
 # oneDNN rounds differently from one processor to the next
