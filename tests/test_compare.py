@@ -98,7 +98,7 @@ def test_numbering_of_the_channels_does_not_matter_but_does_for_sorted_lists(ran
 
 
 def test_chance_level_is_that_of_unrelated_rankings(rankings):
-    """The 95 % limit of |Spearman's coefficient| of 32 unrelated values is 0.35 (Zar 1972)."""
+    """The 95 % limit of |Spearman's coefficient| of 32 unrelated values is 0.35."""
     rows = rank_correlations(rankings, n_permutations=4000)
     assert rows["chance"].to_numpy() == pytest.approx(0.35, abs=0.02)
     assert (rows["p"] < 0.05).tolist() == [True, *(rows["correlation"].abs() > rows["chance"])[1:]]
