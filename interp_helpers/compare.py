@@ -83,7 +83,7 @@ def enrichment(table, marked, k=5, n_permutations=10_000, seed=0):
     Parameters
     ----------
     table : pandas.DataFrame, shape (n_channels, n_rankings)
-        Larger is better; equal values in order of the rows.
+        Larger is better.
     marked : ndarray of bool, shape (n_channels,)
     k : int
     n_permutations : int
@@ -99,7 +99,8 @@ def enrichment(table, marked, k=5, n_permutations=10_000, seed=0):
     Raises
     ------
     ValueError
-        If `marked` does not have one truth value for each channel, or if k is not between 1 and their number.
+        If `marked` does not have one truth value for each channel, or if k is not between 1 and their number; if a
+        ranking is named "all", has values for fewer than k channels, or equal values where its top k ends.
     """
     table = _checked_table(table)
     n_channels, marked = len(table), np.asarray(marked)
@@ -108,6 +109,12 @@ def enrichment(table, marked, k=5, n_permutations=10_000, seed=0):
     if not isinstance(k, int | np.integer) or not 1 <= k <= n_channels:
         raise ValueError(f"k: got {k}; give a whole number from 1 to {n_channels}")
     _check_counts(n_permutations=n_permutations)
+    if "all" in table.columns:
+        raise ValueError("table: 'all' is the name of the row of all rankings; give the ranking another one")
+    for name, values in table.items():
+        values = values.dropna().sort_values(ascending=False).to_numpy()
+        if len(values) < k or (len(values) > k and values[k - 1] == values[k]):
+            raise ValueError(f"k: got {k}; ranking {name!r} has fewer values, or equal ones there; give another k")
     top = np.zeros(table.shape, int)
     for column, order in zip(top.T, _best_first(table).T, strict=True):
         column[order[:k]] = 1
@@ -441,7 +448,7 @@ def removal_areas(curves):
     Raises
     ------
     ValueError
-        If a column is missing, if there is no random order, or if curves have different lengths.
+        If a column or a value is missing, if there is no random order, if curves have different lengths or one step.
     """
     missing = {"ranking", "order", "removed", "accuracy", "score"} - set(curves.columns)
     if missing or not (curves["ranking"] == "random").any():
@@ -449,6 +456,8 @@ def removal_areas(curves):
     groups = curves.sort_values("removed").groupby(["ranking", "order"], sort=False)
     if groups["removed"].agg(tuple).nunique() != 1:
         raise ValueError("curves: they have different steps; give whole curves, each once")
+    if curves[["removed", "accuracy", "score"]].isna().any(axis=None) or curves["removed"].nunique() < 2:
+        raise ValueError("curves: a value is missing, or there is one step only; give whole curves")
     areas = groups[["accuracy", "score"]].agg(lambda y: trapezoid(y) / (len(y) - 1))
     areas = areas.reset_index()
     is_random = areas["ranking"] == "random"

@@ -164,10 +164,10 @@ def test_p_values_of_random_marks_are_even():
     assert (p <= 0.5).mean() < 0.65
 
 
-def test_a_dead_channel_is_last_and_ties_go_by_number():
+def test_a_dead_channel_is_last_and_the_order_within_the_top_does_not_matter():
     table = pd.DataFrame({"a": [np.nan, 1.0, 1.0, 1.0, 0.0, 0.0]})
     assert enrichment(table, np.array([True, *5 * [False]]), k=5)["found"][0] == 0
-    assert enrichment(table, np.array([False, True, True, *3 * [False]]), k=2)["found"][0] == 2
+    assert enrichment(table, np.array([False, True, True, *3 * [False]]), k=3)["found"][0] == 2
 
 
 # --- notions of importance -------------------------------------------------------------------------------------------
@@ -388,3 +388,24 @@ GOOD = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 2)), columns=["a", 
 def test_bad_input_is_refused(planted, pictures, call, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         call(planted, *pictures)
+
+
+def test_enrichment_refuses_what_the_order_of_the_rows_would_decide():
+    marked = np.array([True, True, False, False])
+    values = pd.Series([3.0, 2.0, 2.0, 1.0])
+    with pytest.raises(ValueError, match="equal ones"):
+        enrichment(pd.DataFrame({"tied": values}), marked, k=2)
+    with pytest.raises(ValueError, match="fewer values"):
+        enrichment(pd.DataFrame({"empty": values.where(values > 2)}), marked, k=2)
+    with pytest.raises(ValueError, match="'all'"):
+        enrichment(pd.DataFrame({"all": values}), marked, k=1)
+    assert enrichment(pd.DataFrame({"tied": values}), marked, k=3)["found"].tolist() == [2, 2]
+
+
+def test_removal_areas_refuse_curves_with_gaps_or_without_steps():
+    rows = [(name, "best first", n, 1 - n / 4, 1.0) for name in ("random", "kill") for n in range(3)]
+    curves = pd.DataFrame(rows, columns=["ranking", "order", "removed", "accuracy", "score"])
+    removal_areas(curves)
+    for broken in (curves.replace({"accuracy": {0.5: np.nan}}), curves[curves["removed"] == 0]):
+        with pytest.raises(ValueError, match="curves"):
+            removal_areas(broken)

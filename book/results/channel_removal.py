@@ -2,7 +2,7 @@
 
 Run by ``make results``, about fifteen minutes on two cores; needs no data from elsewhere. Writes
 ``channel_removal.json`` beside it. Rankings are made with four digits of five, Shapley values with some of these; the
-curves are measured on the fifth that is left.
+curves are measured on half of the fifth that is left.
 """
 
 import numpy as np
