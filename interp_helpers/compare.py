@@ -83,12 +83,13 @@ def enrichment(table, marked, k=5, n_permutations=10_000, seed=0):
     Parameters
     ----------
     table : pandas.DataFrame, shape (n_channels, n_rankings)
-        Larger is better.
+        Larger is better; equal values are put in a random order.
     marked : ndarray of bool, shape (n_channels,)
     k : int
     n_permutations : int
         For the row of all rankings.
     seed : int
+        For the permutations, and for equal values.
 
     Returns
     -------
@@ -100,7 +101,7 @@ def enrichment(table, marked, k=5, n_permutations=10_000, seed=0):
     ------
     ValueError
         If `marked` does not have one truth value for each channel, or if k is not between 1 and their number; if a
-        ranking is named "all", has values for fewer than k channels, or equal values where its top k ends.
+        ranking is named "all", or has values for fewer than k channels.
     """
     table = _checked_table(table)
     n_channels, marked = len(table), np.asarray(marked)
@@ -111,17 +112,15 @@ def enrichment(table, marked, k=5, n_permutations=10_000, seed=0):
     _check_counts(n_permutations=n_permutations)
     if "all" in table.columns:
         raise ValueError("table: 'all' is the name of the row of all rankings; give the ranking another one")
-    for name, values in table.items():
-        values = values.dropna().sort_values(ascending=False).to_numpy()
-        if len(values) < k or (len(values) > k and values[k - 1] == values[k]):
-            raise ValueError(f"k: got {k}; ranking {name!r} has fewer values, or equal ones there; give another k")
+    if (table.notna().sum() < k).any():
+        raise ValueError(f"k: got {k}; ranking {table.notna().sum().idxmin()!r} has values for fewer channels")
+    rng = np.random.default_rng(seed)
     top = np.zeros(table.shape, int)
-    for column, order in zip(top.T, _best_first(table).T, strict=True):
-        column[order[:k]] = 1
+    for column, values in zip(top.T, table.to_numpy(float).T, strict=True):
+        column[np.lexsort((rng.random(n_channels), -values))[:k]] = 1
     found, chance = marked @ top, hypergeom(n_channels, marked.sum(), k)
     rows = pd.DataFrame({"ranking": table.columns, "found": found, "expected": chance.mean()})
     rows = rows.assign(at_least_one=chance.sf(0), p=chance.sf(found - 1))
-    rng = np.random.default_rng(seed)
     dealt = rng.permuted(np.tile(marked, (n_permutations, 1)), axis=1) @ top.sum(axis=1)
     p = (1 + (dealt >= found.sum()).sum()) / (n_permutations + 1)
     rows.loc[len(rows)] = ["all", found.sum(), chance.mean() * table.shape[1], np.nan, p]

@@ -390,16 +390,21 @@ def test_bad_input_is_refused(planted, pictures, call, says):
         call(planted, *pictures)
 
 
-def test_enrichment_refuses_what_the_order_of_the_rows_would_decide():
+def test_equal_values_are_in_a_random_order_and_not_in_that_of_the_rows():
+    marked = np.arange(8) < 4
+    tied = pd.DataFrame({"tied": np.zeros(8)})
+    found = [enrichment(tied, marked, k=2, n_permutations=1, seed=seed)["found"][0] for seed in range(60)]
+    assert set(found) == {0, 1, 2}
+    assert np.mean(found) == pytest.approx(1, abs=0.3)
+
+
+def test_enrichment_refuses_rankings_without_a_top():
     marked = np.array([True, True, False, False])
-    values = pd.Series([3.0, 2.0, 2.0, 1.0])
-    with pytest.raises(ValueError, match="equal ones"):
-        enrichment(pd.DataFrame({"tied": values}), marked, k=2)
-    with pytest.raises(ValueError, match="fewer values"):
-        enrichment(pd.DataFrame({"empty": values.where(values > 2)}), marked, k=2)
+    values = pd.Series([3.0, 2.0, np.nan, np.nan])
+    with pytest.raises(ValueError, match="fewer channels"):
+        enrichment(pd.DataFrame({"short": values}), marked, k=3)
     with pytest.raises(ValueError, match="'all'"):
         enrichment(pd.DataFrame({"all": values}), marked, k=1)
-    assert enrichment(pd.DataFrame({"tied": values}), marked, k=3)["found"].tolist() == [2, 2]
 
 
 def test_removal_areas_refuse_curves_with_gaps_or_without_steps():
