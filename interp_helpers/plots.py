@@ -275,7 +275,7 @@ def ranking(tables, marked=()):
         for text, colour in zip(axis.get_xticklabels(), colours, strict=True):
             text.set_color(colour)
         axis.tick_params(axis="y", labelsize=11)
-    axes[0, 0].legend(frameon=False, fontsize=11, loc="upper right")
+    axes[0, 0].legend(frameon=False, fontsize=11, loc="lower left")
     figure.supxlabel("channel, from the highest value to the lowest", fontsize=13)
     return figure
 
