@@ -64,10 +64,12 @@ def test_problems_are_noticed(monkeypatch, tmp_path):
     (tmp_path / "book" / "api.html").unlink()
     (tmp_path / "book" / "glossary.html").write_text("<pre>Traceback (most recent call last)</pre>")
     (tmp_path / "book" / "index.html").write_text("<p>accuracy {glue:text}`accuracy`</p>")
+    (tmp_path / "book" / "references.html").write_text("<p>in np.int64(10) of ten</p>")
     said = " ".join(build_book.problems())
     assert "book/api is missing" in said
     assert "book/glossary shows a traceback" in said
     assert "book/index shows raw markup: {glue:text}" in said
+    assert "book/references shows a number as NumPy writes it: np.int64(10)" in said
 
 
 @pytest.mark.parametrize("page", build_book.pages())
