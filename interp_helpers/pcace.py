@@ -311,7 +311,7 @@ def _measured(maps, work, n_jobs, desc="PCACE"):
     # one thread of BLAS in each of ours: the same sums in the same order, however many of ours there are
     with threadpool_limits(1, user_api="blas"):
         found = joblib.Parallel(_n_jobs(n_jobs), prefer="threads", return_as="generator")(tasks)
-        return list(tqdm(found, total=len(maps), desc=desc, leave=False, delay=2))
+        return list(tqdm(found, total=len(maps), desc=desc, leave=False, delay=2, mininterval=0.5))
 
 
 def _measure(task):
