@@ -331,7 +331,9 @@ def _solve_all(x, y, max_iterations, tolerance, bass, threads):
     if n_parts == 1:
         return found, *solve(0)
     # no bar in one thread: whoever calls this once for each channel would make hundreds of them
-    options = {"total": n_parts, "desc": "ACE", "leave": False, "delay": 2, "disable": threads == 1}
+    options = {"total": n_parts, "desc": "ACE", "leave": False, "delay": 2}
+    if threads == 1:  # not `disable=False` otherwise, which would overrule TQDM_DISABLE
+        options["disable"] = True
     with ThreadPoolExecutor(threads) as pool:
         parts = tqdm(pool.map(solve, range(n_parts)), **options)
         *_, last = parts
