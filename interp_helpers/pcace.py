@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import eigh
 from scipy.stats import false_discovery_control
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
 from interp_helpers.ace import MIN_OBSERVATIONS, ace, ace_many
@@ -280,7 +281,7 @@ def components(activations, n_components=10):
     maps = _by_channel(activations)
     p = _n_components(n_components, *maps.shape[1:], held_out=False)
     _check_finite(maps)
-    with threadpool_limits(1, user_api="blas"):
+    with _one_blas_thread():
         return np.stack([_principal(channel, p)[0] for channel in maps])
 
 
@@ -309,9 +310,19 @@ def _measured(maps, work, n_jobs, desc="PCACE"):
     # a tuple: joblib would scatter a bare array to one worker of a cluster, and lose it with that worker
     tasks = (joblib.delayed(_measure)((channel, work)) for channel in maps)
     # one thread of BLAS in each of ours: the same sums in the same order, however many of ours there are
-    with threadpool_limits(1, user_api="blas"):
+    with _one_blas_thread():
         found = joblib.Parallel(_n_jobs(n_jobs), prefer="threads", return_as="generator")(tasks)
         return list(tqdm(found, total=len(maps), desc=desc, leave=False, delay=2, mininterval=0.5))
+
+
+def _one_blas_thread():
+    """Limit the linear algebra of NumPy and SciPy to one thread while inside."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+@cache
+def _blas():
+    return ThreadpoolController()  # looking for the libraries takes a millisecond, setting them does not
 
 
 def _measure(task):
@@ -327,7 +338,7 @@ def _measure(task):
     rng = np.random.default_rng(work.seed)
     ys = np.stack([work.y, *(rng.permutation(work.y) for _ in range(work.n_permutations))])
     drawn = [_draw(work.y, rng) for _ in range(work.n_bootstrap)]
-    with threadpool_limits(1, user_api="blas"):
+    with _one_blas_thread():
         if work.held_out:
             return _measure_held_out(maps, ys, work)
         x, _ = _principal(maps, work.n_components)
