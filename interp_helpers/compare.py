@@ -4,7 +4,6 @@ Rankings come as tables of values, a row for each channel and a column for each 
 important channel, and a channel without a value (NaN, as PCACE gives a dead one) is the least important.
 """
 
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -12,8 +11,8 @@ from scipy.integrate import trapezoid
 from scipy.stats import hypergeom, rankdata
 
 from interp_helpers.attribution import map_gradients
-from interp_helpers.layers import activations, batches_of, kernel_behind
-from interp_helpers.models import check_images, layer_with_maps, named_layer, scores
+from interp_helpers.layers import activations, batches_of, kernel_behind, weights_of
+from interp_helpers.models import check_labels, layer_with_kernel, layer_with_maps, n_scores, named_layer, scores
 from interp_helpers.perturbation import vary_channel, without_channels
 
 
@@ -264,10 +263,7 @@ def kernel_norms(model, layer):
     ValueError
         If there is no such layer, or if it has no kernel.
     """
-    found = named_layer(model, layer)
-    if not hasattr(found, "kernel"):
-        raise ValueError(f"layer: {layer!r} has no kernel; give a convolution or dense layer")
-    return _norms(found)
+    return _norms(layer_with_kernel(model, layer))
 
 
 def taylor_scores(model, layer, images, labels, batch_size=100):
@@ -470,8 +466,7 @@ def removal_areas(curves):
 
 
 def _norms(layer):
-    kernel = keras.ops.convert_to_numpy(layer.kernel).astype(float)
-    return np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0)
+    return np.abs(weights_of(layer)).sum(axis=0)
 
 
 def _correlations(values, method):
@@ -508,13 +503,9 @@ def _checked_table(table):
 
 
 def _checked_labels(model, images, labels):
-    check_images(model, images)
-    labels, n_classes = np.asarray(labels), scores(model).output_shape[-1]
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}; give {len(images)} integers")
-    if n_classes < 2 or labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(f"labels: got {labels.min()} to {labels.max()}; the model has {n_classes} scores")
-    return labels
+    if n_scores(model) < 2:
+        raise ValueError(f"model: {model.name!r} has one score; give a network with a score for each class")
+    return check_labels(model, images, labels)
 
 
 def _two_classes(labels):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from interp_helpers.models import check_images, named_layer
+from interp_helpers.models import check_images, layer_with_kernel, named_layer
 
 
 def channel_weights(model, layer, n_bootstrap=2000, seed=0):
@@ -38,11 +38,8 @@ def channel_weights(model, layer, n_bootstrap=2000, seed=0):
     ValueError
         If there is no such layer, or if it has no kernel.
     """
-    found = named_layer(model, layer)
-    if not hasattr(found, "kernel"):
-        raise ValueError(f"layer: {layer!r} has no kernel; give a convolution or dense layer")
-    kernel = keras.ops.convert_to_numpy(found.kernel).astype(float)
-    weights = kernel.reshape(-1, kernel.shape[-1])
+    found = layer_with_kernel(model, layer)
+    weights = weights_of(found)
     drawn = np.random.default_rng(seed).integers(0, len(weights), (n_bootstrap, len(weights)))
     low, high = np.percentile(np.stack([weights[rows].mean(axis=0) for rows in drawn]), [2.5, 97.5], axis=0)
     mean = weights.mean(axis=0)
@@ -59,6 +56,12 @@ def channel_weights(model, layer, n_bootstrap=2000, seed=0):
             "unsure": (low <= 0) & (high >= 0),
         }
     )
+
+
+def weights_of(layer):
+    """Return the kernel of a layer as a table, shape (weights of a channel, channels), in double precision."""
+    kernel = keras.ops.convert_to_numpy(layer.kernel).astype(float)
+    return kernel.reshape(-1, kernel.shape[-1])
 
 
 def kernel_behind(layer):

@@ -510,21 +510,27 @@ def scores(model):
     inputs = last._inbound_nodes[node].input_tensors
     if isinstance(last, keras.Model):
         inner = scores(last)
-        return model if inner is last else _up_to(model, inner(inputs))
+        return model if inner is last else up_to(model, inner(inputs))
     activation = getattr(last, "activation", None)
     squashes = activation in (keras.activations.softmax, keras.activations.sigmoid)
     if activation is keras.activations.linear or isinstance(last, _POOLING):
         return model
     if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and squashes):
-        return _up_to(model, inputs[0])
+        return up_to(model, inputs[0])
     if squashes and len(inputs) == 1:
         if model not in _LINEAR:  # made once for each model: calling a layer again leaves a node in its graph
             _LINEAR[model] = _WithoutActivation(last)(inputs[0])
-        return _up_to(model, _LINEAR[model])
+        return up_to(model, _LINEAR[model])
     raise ValueError(
         f"model: {model.name!r} ends in {last.name!r} ({type(last).__name__}), from which no scores can be read; it "
         "must end in a softmax, a sigmoid, or a layer with linear activation"
     )
+
+
+def up_to(model, output):
+    """Return the model from the same input to another output of its graph."""
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    return keras.Model(inputs, output, name=f"{model.name}_scores")
 
 
 @contextmanager
@@ -597,6 +603,20 @@ def layer_with_maps(model, name):
     return found
 
 
+def layer_with_kernel(model, name):
+    """Return the layer of that name with a kernel, or refuse.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or if it has no kernel.
+    """
+    layer = named_layer(model, name)
+    if not hasattr(layer, "kernel"):
+        raise ValueError(f"layer: {name!r} has no kernel; give a convolution or dense layer")
+    return layer
+
+
 def check_images(model, images):
     """Refuse images that the model cannot take.
 
@@ -619,6 +639,48 @@ def check_images(model, images):
         raise ValueError(f"images: got {images.dtype}; give floats, as the data loaders do (pixels in [0, 1])")
     if not np.isfinite(images).all():
         raise ValueError("images: there are values that are NaN or infinite")
+
+
+def n_scores(model):
+    """Return how many scores a network has for an image.
+
+    Raises
+    ------
+    ValueError
+        As in `scores`; if the scores are not of shape (N, classes).
+    """
+    shape = scores(model).output_shape
+    if len(shape) != 2:
+        raise ValueError(f"model: its scores have shape {shape}; give a network with scores (N, classes)")
+    return shape[-1]
+
+
+def check_labels(model, images, labels):
+    """Return labels as an array, or refuse images or labels that do not fit the model.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With scores (N, classes); one score stands for two classes, 0 and 1.
+    images : ndarray, shape (N, height, width, channels), float
+    labels : sequence of N ints
+
+    Returns
+    -------
+    ndarray of N ints
+
+    Raises
+    ------
+    ValueError
+        As in `check_images`; if there is not one class of the model for each image.
+    """
+    check_images(model, images)
+    labels, n_classes = np.asarray(labels), max(2, n_scores(model))
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}; give {len(images)} integers")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(f"labels: got {labels.min()} to {labels.max()}; the model has classes 0 to {n_classes - 1}")
+    return labels
 
 
 def load_checkpoint(name):
@@ -859,12 +921,6 @@ def _pixels(photograph, size):
 
 def _first_line(error):
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _up_to(model, output):
-    """Return the model from the same input to another output of its graph."""
-    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-    return keras.Model(inputs, output, name=f"{model.name}_scores")
 
 
 _LINEAR = WeakKeyDictionary()

@@ -29,8 +29,8 @@ from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
 from interp_helpers.ace import MIN_OBSERVATIONS, ace, ace_many
-from interp_helpers.layers import batches_of, kernel_behind, only_output, recorded
-from interp_helpers.models import check_images, named_layer, scores
+from interp_helpers.layers import batches_of, kernel_behind, only_output, recorded, weights_of
+from interp_helpers.models import check_images, named_layer, scores, up_to
 
 STATISTICS = ("multiple", "first", "first_absolute")
 MIN_EIGENVALUE = 1e-12  # share of the largest: what is below is rounding
@@ -225,9 +225,10 @@ def rank_channels(
     check_images(model, images)
     _check_options(len(images), statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs)
     scoring, wanted = _score_wanted(model, target, len(images))
-    if not max_memory > 0 or not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise ValueError(f"max_memory={max_memory}, batch_size={batch_size}: give positive numbers")
-    shapes = {name: _shape(name, layer, scoring, images[:1]) for name, layer in found.items()}
+    if not max_memory > 0:
+        raise ValueError(f"max_memory: got {max_memory}; give a positive number of gigabytes")
+    batches = batches_of(len(images), batch_size)
+    shapes = _shapes(found, scoring, images[:1])
     p = {name: _n_components(n_components, len(images), prod(shapes[name][:-1]), held_out) for name in names}
     options = n_permutations, n_bootstrap, held_out, seed
     if folder is not None:
@@ -238,7 +239,7 @@ def rank_channels(
     missing = {name: shapes[name] for name in names if tables[name] is None}
     measured, y = {name: [] for name in missing}, None
     for parts in _passes(missing, len(images), max_memory):
-        blocks, reached = _read(scoring, found, shapes, parts, images, batch_size, with_scores=y is None)
+        blocks, reached = _read(scoring, found, shapes, parts, images, batches, with_scores=y is None)
         if y is None:
             y = _checked_scores(wanted if wanted.ndim == 1 else (reached * wanted).sum(axis=1), len(images))
         for name, channels in parts:
@@ -518,53 +519,56 @@ def _passes(shapes, n, max_memory):
     return passes
 
 
-def _read(scoring, found, shapes, parts, images, batch_size, with_scores):
+def _read(scoring, found, shapes, parts, images, batches, with_scores):
     """Run the network over the images, as far as needed.
 
     Returns
     -------
     blocks : list of ndarray, shape (channels, N, pixels)
         For each part.
-    reached : ndarray, shape (N, ...)
-        What the network put out; undefined if the scores are not wanted.
+    reached : ndarray, shape (N, ...), or None
+        What the network put out, if the scores are wanted.
     """
     blocks = [
         np.empty((channels.stop - channels.start, len(images), prod(shapes[name][:-1])), np.float32)
         for name, channels in parts
     ]
     wanted = [found[name] for name in dict(parts)]
-    network, reached = scoring if with_scores else _up_to(scoring, wanted, images[:1]), []
+    network, reached = scoring if with_scores else _shortened(scoring, wanted, images[:1]), []
     with recorded(wanted) as outputs:
-        for batch in tqdm(batches_of(len(images), batch_size), desc="activations", leave=False, delay=2):
-            reached.append(network(images[batch], training=False))
+        for batch in tqdm(batches, desc="activations", leave=False, delay=2):
+            output = network(images[batch], training=False)
+            if with_scores:
+                reached.append(keras.ops.convert_to_numpy(output))
             for block, (name, channels) in zip(blocks, parts, strict=True):
                 values = keras.ops.convert_to_numpy(only_output(found[name], outputs)[..., channels])
                 block[:, batch] = np.moveaxis(values.reshape(len(values), -1, len(block)), -1, 0)
             outputs.clear()
-    return blocks, np.concatenate([keras.ops.convert_to_numpy(part) for part in reached]) if with_scores else None
+    return blocks, np.concatenate(reached) if with_scores else None
 
 
-def _up_to(model, layers, image):
+def _shortened(model, layers, image):
     """Return the part of a model that ends with the last of some layers; the model itself if that misses others."""
     own = [layer for layer in model.layers if layer in layers]
     if len(own) < len(layers):  # inside a model inside the model
         return model
-    shorter = keras.Model(model.input, own[-1].output)
+    shorter = up_to(model, own[-1].output)
     with recorded(layers) as outputs:
         shorter(image, training=False)
     return shorter if all(len(outputs.get(id(layer), [])) == 1 for layer in layers) else model
 
 
-def _shape(name, layer, scoring, image):
-    """Return the shape of what a layer puts out for one image."""
-    with recorded([layer]) as outputs:
+def _shapes(found, scoring, image):
+    """Return the shape of what each layer puts out for one image, by name."""
+    with recorded(found.values()) as outputs:
         scoring(image, training=False)
-        shape = tuple(only_output(layer, outputs).shape[1:])
-    if len(shape) not in (1, 3):
-        raise ValueError(
-            f"layers: {name!r} puts out shape {shape} for an image; give (height, width, channels), or (n,)"
-        )
-    return shape
+        shapes = {name: tuple(only_output(layer, outputs).shape[1:]) for name, layer in found.items()}
+    for name, shape in shapes.items():
+        if len(shape) not in (1, 3):
+            raise ValueError(
+                f"layers: {name!r} puts out shape {shape} for an image; give (height, width, channels), or (n,)"
+            )
+    return shapes
 
 
 def _kernels(layer, n_channels):
@@ -572,7 +576,7 @@ def _kernels(layer, n_channels):
     table = pd.DataFrame({"channel": np.arange(n_channels), "mean_weight": np.nan, "reverse": pd.NA})
     made_by = kernel_behind(layer)
     if made_by is not None:
-        table["mean_weight"] = keras.ops.convert_to_numpy(made_by.kernel).reshape(-1, n_channels).mean(axis=0)
+        table["mean_weight"] = weights_of(made_by).mean(axis=0)
         table["reverse"] = table["mean_weight"] < 0
     return table.astype({"reverse": "boolean"})
 

@@ -9,7 +9,15 @@ from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
 from interp_helpers.layers import batches_of, only_output, recorded, replaced_calls
-from interp_helpers.models import all_layers, check_images, named_layer, scores, without_activation
+from interp_helpers.models import (
+    all_layers,
+    check_images,
+    check_labels,
+    n_scores,
+    named_layer,
+    scores,
+    without_activation,
+)
 
 DIRECTIONS = ("constant", "sign", "gaussian")
 METHODS = {"gradient": 0.1, "kill": 1.0, "noise": 1.0, "shift": 1.0, "shake": 1.0}  # with their usual sizes
@@ -68,7 +76,7 @@ def perturb_layer(
         labels do not fit the model or each other; if a score is not finite any more.
     """
     found = _with_kernel(model, layer)
-    labels = _checked_labels(model, images, labels)
+    labels = check_labels(model, images, labels)
     if not (isinstance(steps, int | np.integer) and steps > 0) or not np.isfinite(size) or size == 0:
         raise ValueError(f"steps={steps}, size={size}: give a positive number of steps, and a finite size other than 0")
     line = _direction(found, direction, seed, relative)
@@ -277,7 +285,7 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
         If there is no such layer or channel, or if images or labels do not fit the model or each other.
     """
     found = named_layer(model, layer)
-    labels = _checked_labels(model, images, labels)
+    labels = check_labels(model, images, labels)
     n_channels = found.output.shape[-1]
     groups = [(c,) for c in range(n_channels)] if groups is None else list(groups)
     if not all(isinstance(group, tuple | list) for group in groups):
@@ -516,24 +524,6 @@ def _first_below(distance, accuracy, level):
     return distance[i - 1] + share * (distance[i] - distance[i - 1])
 
 
-def _n_scores(model):
-    shape = scores(model).output_shape
-    if len(shape) != 2:
-        raise ValueError(f"model: its scores have shape {shape}; give a network with scores (N, classes)")
-    return shape[-1]
-
-
-def _checked_labels(model, images, labels):
-    check_images(model, images)
-    labels = np.asarray(labels)
-    n_classes = max(2, _n_scores(model))
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}; give {len(images)} integers")
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(f"labels: got {labels.min()} to {labels.max()}; the model has classes 0 to {n_classes - 1}")
-    return labels
-
-
 def _checked_channels(layer, channels):
     channels, n_channels = list(channels), layer.output.shape[-1]
     if not channels or not all(isinstance(c, int | np.integer) and 0 <= c < n_channels for c in channels):
@@ -543,14 +533,14 @@ def _checked_channels(layer, channels):
 
 def _checked_target(model, target, n):
     """Return the classes to look at, shape (n, number of classes)."""
-    n_scores = _n_scores(model)
-    classes = np.arange(n_scores) if target is None else np.asarray(target)
+    n_classes = n_scores(model)
+    classes = np.arange(n_classes) if target is None else np.asarray(target)
     if target is not None and (classes.dtype.kind not in "iu" or classes.shape not in ((), (n,))):
         raise ValueError(f"target: got {target!r}; give None, a class, or {n} classes")
-    if classes.min() < 0 or classes.max() >= n_scores:
-        raise ValueError(f"target: got {target!r}; the model has scores 0 to {n_scores - 1}")
+    if classes.min() < 0 or classes.max() >= n_classes:
+        raise ValueError(f"target: got {target!r}; the model has scores 0 to {n_classes - 1}")
     return np.broadcast_to(
-        classes if target is None else classes.reshape(-1, 1), (n, n_scores if target is None else 1)
+        classes if target is None else classes.reshape(-1, 1), (n, n_classes if target is None else 1)
     )
 
 
