@@ -7,7 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.patches import Rectangle
 
-INK, ACCENT, MUTED, PALE = "#31688e", "#d1495b", "#6f6f6f", "#b9c6d2"
+INK, ACCENT, AMBER, MUTED, PALE = "#31688e", "#d1495b", "#e8a33d", "#6f6f6f", "#b9c6d2"
 WIDTH = 8  # inches: wider figures become unreadable on a page or a phone
 
 
@@ -27,7 +27,7 @@ def use_book_style():
             "axes.spines.right": False,
             "image.cmap": "viridis",
             "image.interpolation": "nearest",
-            "axes.prop_cycle": mpl.cycler(color=[INK, ACCENT, "#35b779", "#e8a33d", "#6a4c93"]),
+            "axes.prop_cycle": mpl.cycler(color=[INK, ACCENT, "#35b779", AMBER, "#6a4c93"]),
         }
     )
 
@@ -836,7 +836,7 @@ def correlation_intervals(groups, chance):
     axis.axvspan(-chance, chance, color="#eeeeee", zorder=0)
     axis.axvline(0, color="black", linewidth=0.8)
     spread = np.linspace(-0.22, 0.22, len(groups)) if len(groups) > 1 else [0]
-    for shift, colour, (title, rows) in zip(spread, (INK, ACCENT, "#e8a33d"), groups.items(), strict=False):
+    for shift, colour, (title, rows) in zip(spread, (INK, ACCENT, AMBER), groups.items(), strict=False):
         y = [names.index(name) + shift for name in rows["name"]]
         axis.hlines(y, rows["low"], rows["high"], color=colour, linewidth=2)
         axis.plot(rows["correlation"], y, "o", color=colour, label=title, markersize=6)
