@@ -283,8 +283,9 @@ def components(activations, n_components=10):
     maps = _by_channel(activations)
     p = _n_components(n_components, *maps.shape[1:], held_out=False)
     _check_finite(maps)
+    tasks = (joblib.delayed(_principal)(channel, p) for channel in maps)
     with _one_blas_thread():
-        return np.stack([_principal(channel, p)[0] for channel in maps])
+        return np.stack([x for x, _ in joblib.Parallel(numba.config.NUMBA_NUM_THREADS, require="sharedmem")(tasks)])
 
 
 # --- one channel -----------------------------------------------------------------------------------------------------
