@@ -46,7 +46,7 @@ checkpoints: .venv/ready  ## train again the networks that ship (needs the full 
 	@for network in mnist mnist_all mnist_cutout mnist_gap mnist_tanh mnist_elu mnist_leaky_relu mnist_gelu cats_dogs cifar10; do \
 		$(BIN)/python -m interp_helpers.train $$network || exit 1; done
 
-results: .venv/ready  ## make the stored runs again (needs the full MNIST and CIFAR-10)
+results: .venv/ready  ## make the stored runs again (needs the full MNIST, CIFAR-10 and Imagenette)
 	@for script in book/results/*.py; do $(BIN)/python $$script || exit 1; done
 
 oracles: .venv/ready  ## make again what keras-vis, tf-keras-vis, xplique, PyTorch and acepack compute (Python 3.11; R for acepack)
