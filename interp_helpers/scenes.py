@@ -23,7 +23,7 @@ _FAR, _PLOT, _N_PLOTS = 70.0, 9.0, 8  # where the street ends; length of a build
 _SKY, _BUILDING, _ROAD, _PAVEMENT, _TREE, _VEHICLE = range(6)
 _WALLS = np.array([(0.62, 0.35, 0.28), (0.80, 0.72, 0.58), (0.70, 0.69, 0.66), (0.88, 0.86, 0.80), (0.50, 0.52, 0.46)])
 _PAINTS = np.array(
-    [(0.92, 0.92, 0.92), (0.12, 0.12, 0.14), (0.55, 0.57, 0.60), (0.70, 0.10, 0.10), (0.12, 0.25, 0.55), (0.2, 0.4, 0.25)]
+    [(0.92, 0.92, 0.92), (0.12, 0.12, 0.14), (0.55, 0.57, 0.60), (0.7, 0.1, 0.1), (0.12, 0.25, 0.55), (0.2, 0.4, 0.25)]
 )
 _VEHICLES = np.array([(1.8, 1.5), (2.0, 2.2), (2.5, 3.1)])  # width and height of a car, a van and a bus
 
@@ -92,7 +92,9 @@ def street_scenes(n, seed=0, height=64, effects=None, noise_sd=NOISE_SD):
     vehicles are flat and stand across the street, the nearer one hides the farther one.
     """
     if any(not isinstance(x, int | np.integer) or x < least for x, least in ((n, 1), (height, 16))) or height % 2:
-        raise ValueError(f"n={n!r}, height={height!r}: give a positive number, and an even height of at least 16 pixels")
+        raise ValueError(
+            f"n={n!r}, height={height!r}: give a positive number, and an even height of at least 16 pixels"
+        )
     effects = EFFECTS if effects is None else dict.fromkeys(EFFECTS, 0.0) | dict(effects)
     numbers = all(isinstance(effect, Real) and np.isfinite(effect) for effect in effects.values())
     if set(effects) != set(EFFECTS) or not numbers:
@@ -159,7 +161,9 @@ def _drawn(rng):
 
 def _painted(street, height, width, rng):
     """Paint streets; return images (n, height, width, 3), and the number of the object seen at each pixel."""
-    street = {name: values.astype(np.float32) if values.dtype.kind == "f" else values for name, values in street.items()}
+    street = {
+        name: values.astype(np.float32) if values.dtype.kind == "f" else values for name, values in street.items()
+    }
     n, unit = len(street["road"]), np.float32(height / 64)  # pixels of a small image
     focal = 60 * unit
     row = (np.arange(height, dtype=np.float32) + 0.5)[None] - street["vanishing"][:, :1] * height
@@ -261,7 +265,9 @@ def _paint_vehicle(sheet, street, place, up, right):
     y = street["above"][:, None, None] + up * z
     wide, tall = (street["vehicle_size"][:, place, i, None, None] for i in (0, 1))
     share_x, share_y = np.abs(x) / (wide / 2), y / tall
-    here = street["vehicle_there"][:, place, None, None] & (0.93 * z < sheet["depth"])  # its shadow lies on nearer ground
+    here = street["vehicle_there"][:, place, None, None] & (
+        0.93 * z < sheet["depth"]
+    )  # its shadow lies on nearer ground
     paint = street["paint"][:, place, None, None]
     low = (y > 0) & (share_y < 0.62) & (share_x < 1)
     cabin = (share_y >= 0.6) & (share_y < 1) & (share_x < np.where(tall < 1.9, 0.98 - 0.5 * (share_y - 0.6), 0.98))

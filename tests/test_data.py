@@ -5,9 +5,11 @@ import tarfile
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from interp_helpers import data
 from interp_helpers.data import LabelledImages, input_kinds, leave_out, load_digits, load_mnist, mean_digits
@@ -446,3 +448,60 @@ def test_cluttered_canvases_hold_the_digit_in_its_box():
     assert np.array_equal(again.images, canvases.images)
     with pytest.raises(ValueError, match="a canvas of at least"):
         data.cluttered(digits, 1, size=40)
+
+
+@pytest.fixture
+def valued_photos(tmp_path):
+    """Ten grey JPEGs whose brightness is their value, one of them in colour and turned, and a table with faults."""
+    for i in range(10):
+        picture = Image.fromarray(np.full((40, 80), 20 * i + 20, np.uint8))
+        (picture if i else picture.convert("RGB")).save(tmp_path / f"{i}.jpg")
+    (tmp_path / "broken.jpg").write_bytes((tmp_path / "3.jpg").read_bytes()[:200])
+    (tmp_path / "notes.jpg").write_text("no image")
+    rows = [(f"{i}.jpg", 20 * i + 20, "north") for i in range(10)]
+    rows[4] = ("4.jpg", None, "south")
+    rows += [("broken.jpg", 1, "north"), ("notes.jpg", 2, "north"), ("absent.jpg", 3, "north")]
+    pd.DataFrame(rows, columns=["photo", "no2", "where"]).to_csv(tmp_path / "values.csv", index=False)
+    return tmp_path
+
+
+def test_valued_photos_keep_picture_and_value_together(valued_photos, capsys):
+    options = {"size": (16, 24), "file": "photo", "value": "no2", "at_least": 9}
+    images, rows = data.load_valued_photos(valued_photos, valued_photos / "values.csv", **options)
+    assert images.shape == (9, 16, 24, 3)
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), rows["no2"] / 255, atol=0.01)
+    assert rows["photo"].tolist() == [f"{i}.jpg" for i in range(10) if i != 4]
+    assert rows.columns.tolist() == ["photo", "no2", "where"]
+    said = capsys.readouterr().out
+    assert said.startswith("9 photographs with values")
+    for fault in ("4.jpg (no value)", "broken.jpg (no image, or damaged)", "notes.jpg (no", "absent.jpg (not there)"):
+        assert fault in said
+
+
+def test_valued_photos_are_cut_in_the_middle(tmp_path):
+    pixels = np.zeros((40, 100), np.uint8)
+    pixels[:, 40:60] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    table = pd.DataFrame({"file": ["a.png"], "value": [1.0]})
+    images, _ = data.load_valued_photos(tmp_path, table, size=(20, 20), at_least=1)
+    assert images[0, :, 7:13].min() > 0.95
+    assert images[0, :, :3].max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folder": "nowhere"}, "folder: 'nowhere' is not a folder"),
+        ({"table": "nowhere.csv"}, "table: 'nowhere.csv' is not a file"),
+        ({"value": "pm10"}, "no column pm10; it has photo, no2, where"),
+        ({"value": "where"}, "'where' holds 'north'"),
+        ({"size": 64}, "size: got 64"),
+        ({"size": (64, 0)}, "size: got"),
+        ({"at_least": 10}, "at least 10 photographs are needed; 9 photographs"),
+    ],
+)
+def test_valued_photos_refuse(valued_photos, change, message):
+    options = {"folder": valued_photos, "table": valued_photos / "values.csv", "file": "photo", "value": "no2"} | change
+    with pytest.raises(ValueError, match=message):
+        data.load_valued_photos(**options)
