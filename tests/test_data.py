@@ -13,6 +13,9 @@ from PIL import Image
 
 from interp_helpers import data
 from interp_helpers.data import LabelledImages, input_kinds, leave_out, load_digits, load_mnist, mean_digits
+from interp_helpers.models import load_checkpoint
+from interp_helpers.pcace import rank_channels
+from interp_helpers.scenes import street_scenes
 
 
 @pytest.fixture
@@ -505,3 +508,25 @@ def test_valued_photos_refuse(valued_photos, change, message):
     options = {"folder": valued_photos, "table": valued_photos / "values.csv", "file": "photo", "value": "no2"} | change
     with pytest.raises(ValueError, match=message):
         data.load_valued_photos(**options)
+
+
+def test_the_recipe_of_chapter_14(tmp_path):
+    """A folder of photographs and a table of values, to a ranking in a CSV file."""
+    streets = street_scenes(60, seed=5)
+    for i, scene in enumerate(streets.images):
+        Image.fromarray((255 * scene).astype(np.uint8)).save(tmp_path / f"{i}.jpg", quality=95)
+    (tmp_path / "7.jpg").write_text("not a photograph any more")
+    table = pd.DataFrame({"file": [f"{i}.jpg" for i in range(60)], "no2": streets.values})
+    photos, rows = data.load_valued_photos(tmp_path, table, value="no2")
+    kept = np.delete(np.arange(60), 7)
+    np.testing.assert_allclose(rows["no2"], streets.values[kept])
+    model = load_checkpoint("street")
+    there, back = (model.predict(images, verbose=0)[:, 0] for images in (streets.images[kept], photos))
+    assert np.corrcoef(there, back)[0, 1] > 0.97
+    ranking = rank_channels(model, "relu7", photos, 0, n_components=5, n_permutations=9)
+    ranking.to_csv(tmp_path / "ranking.csv", index=False)
+    again = pd.read_csv(tmp_path / "ranking.csv")
+    assert len(again) == 64
+    assert again["pcace"].mean() > again["null_median"].mean() + 0.1
+    by_value = rank_channels(model, "relu7", photos, rows["no2"].to_numpy(), n_components=5, n_permutations=0)
+    assert by_value["pcace"].corr(ranking["pcace"], method="spearman") > 0.5

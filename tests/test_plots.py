@@ -228,3 +228,11 @@ def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level(
 def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
     with pytest.raises(ValueError, match="digit 2"):
         plots.ranking({"digit 2": ranked(**columns)})
+
+
+def test_map_table_draws_pictures_in_colour():
+    scenes = np.random.default_rng(0).random((2, 8, 12, 3))
+    figure = plots.map_table({"scene": scenes, "map": scenes[..., 0]})
+    drawn = [axis.images[0].get_array() for axis in figure.axes]
+    assert [np.shape(picture) for picture in drawn] == [(8, 12, 3), (8, 12)] * 2
+    np.testing.assert_array_equal(drawn[2], scenes[1])
