@@ -30,7 +30,8 @@ REGRESSION = {  # of chapter 14: epochs, learning rate, batch size
     "ink": (5, 3e-3, 128),
     "street": (16, 3e-3, 64),
 }
-N_SCENES, TRAINING_SCENES = {"train": 6000, "test": 2000}, 1000  # the last is a seed, the tests' is one higher
+N_SCENES = {"train": 6000, "test": 2000}
+TRAINING_SCENES = 1000  # their seed; the test scenes have the next one
 
 
 def main(arguments=None):
