@@ -523,10 +523,10 @@ def test_the_recipe_of_chapter_14(tmp_path):
     model = load_checkpoint("street")
     there, back = (model.predict(images, verbose=0)[:, 0] for images in (streets.images[kept], photos))
     assert np.corrcoef(there, back)[0, 1] > 0.97
-    ranking = rank_channels(model, "relu7", photos, 0, n_components=5, n_permutations=9)
+    ranking = rank_channels(model, "relu7", photos, 0, n_components=2, n_permutations=9)
     ranking.to_csv(tmp_path / "ranking.csv", index=False)
     again = pd.read_csv(tmp_path / "ranking.csv")
     assert len(again) == 64
     assert again["pcace"].mean() > again["null_median"].mean() + 0.1
-    by_value = rank_channels(model, "relu7", photos, rows["no2"].to_numpy(), n_components=5, n_permutations=0)
+    by_value = rank_channels(model, "relu7", photos, rows["no2"].to_numpy(), n_components=2, n_permutations=0)
     assert by_value["pcace"].corr(ranking["pcace"], method="spearman") > 0.5
