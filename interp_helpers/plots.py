@@ -362,9 +362,9 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
 
     Parameters
     ----------
-    columns : dict of str to ndarray, shape (N, height, width) or (N, height, width, 1)
+    columns : dict of str to ndarray, shape (N, height, width), (N, height, width, 1) or (N, height, width, 3)
         Maps with negative values get a diverging colour map centred at 0, others viridis from 0; each panel reaches to
-        the largest absolute value of its own map. Shape (N, height, width, 3): photographs, in colour.
+        the largest absolute value of its own map. With three channels: pictures, drawn in their own colours.
     titles : sequence of str, optional
         One at the left of each row.
     shared : sequence of str
@@ -383,9 +383,9 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
     ValueError
         If there is no column, if the columns have different numbers of maps, or if the number of titles is another.
     """
-    coloured = [name for name, maps in columns.items() if np.ndim(maps) == 4 and np.shape(maps)[3] == 3]
     columns = {
-        name: maps if name in coloured else np.reshape(maps, np.shape(maps)[:3]) for name, maps in columns.items()
+        name: np.asarray(maps) if np.shape(maps)[3:] == (3,) else np.reshape(maps, np.shape(maps)[:3])
+        for name, maps in columns.items()
     }
     lengths = {len(maps) for maps in columns.values()}
     if len(lengths) != 1 or (titles is not None and {len(titles)} != lengths):
@@ -394,7 +394,7 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
         )
     margin = 0.11 * max(len(line) for title in titles for line in title.split("\n")) if titles is not None else 0
     size = size or min(1.6, (WIDTH - margin) / len(columns))
-    n_rows, (height, width) = lengths.pop(), np.shape(next(iter(columns.values())))[1:3]
+    n_rows, (height, width) = lengths.pop(), next(iter(columns.values())).shape[1:3]
     extent = (size * len(columns) + margin, (size * height / width + 0.06) * n_rows + 0.3)
     figure, axes = plt.subplots(n_rows, len(columns), figsize=extent, squeeze=False)
     alike = np.array([maps for name, maps in columns.items() if name in shared])
@@ -406,7 +406,7 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
             low, high, colours = (-bound, bound, "RdBu_r") if signed else (0, bound, "viridis")
             if name in pictures:
                 low, high, colours = 0, 1, "gray"
-            axis.imshow(values, vmin=low, vmax=high, cmap=colours)  # which leaves coloured ones as they are
+            axis.imshow(values, vmin=low, vmax=high, cmap=colours)  # leaves pictures in colour as they are
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
     for axis, title in zip(axes[:, 0], titles or [], strict=False):

@@ -238,10 +238,13 @@ def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level(
     assert band.get_datalim(axis.transData).extents[[1, 3]].tolist() == [0.3, 0.4]
 
 
-def test_map_table_draws_photographs_in_colour():
-    photographs = np.random.default_rng(0).random((2, 6, 6, 3))
-    figure = plots.map_table({"picture": photographs, "map": photographs[..., 0]})
-    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), photographs[0])
+def test_map_table_draws_pictures_in_colour_beside_maps():
+    pictures = np.random.default_rng(0).random((2, 8, 12, 3))
+    figure = plots.map_table({"picture": pictures, "map": pictures[..., :1]})
+    drawn = [axis.images[0].get_array() for axis in figure.axes]
+    assert [np.shape(picture) for picture in drawn] == [(8, 12, 3), (8, 12)] * 2
+    np.testing.assert_array_equal(drawn[2], pictures[1])
+    np.testing.assert_array_equal(drawn[3], pictures[1, ..., 0])
 
 
 def test_sorted_values_fall_and_the_band_holds_all_chance_levels():
