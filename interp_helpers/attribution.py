@@ -548,6 +548,70 @@ def overlap(maps, truth):
     return np.where(np.ptp(values, axis=1) > 0, iou, np.nan)
 
 
+def strongest(maps, n):
+    """Mark the n strongest places of each map.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (N, height, width)
+    n : int
+        From 1 to height * width.
+
+    Returns
+    -------
+    ndarray of bool, shape (N, height, width)
+        With exactly n places each; of equally strong ones the first.
+
+    Raises
+    ------
+    ValueError
+        If `maps` has another shape or `n` is out of range.
+    """
+    maps = np.asarray(maps)
+    if maps.ndim != 3 or not 1 <= n <= maps[0].size:
+        raise ValueError(f"maps, n: got shape {maps.shape} and {n}; give (N, height, width) and 1 to height * width")
+    flat = maps.reshape(len(maps), -1)
+    chosen = np.zeros(flat.shape, bool)
+    np.put_along_axis(chosen, np.argsort(-flat, axis=1, kind="stable")[:, :n], True, axis=1)
+    return chosen.reshape(maps.shape)
+
+
+def concentration(maps, region):
+    """Measure how much of each channel's activation falls on a region: its mean there over its mean everywhere.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (N, height, width, channels)
+        What is negative counts as 0. Height and width are multiples of those of the region.
+    region : ndarray of bool, shape (N, rows, columns)
+        For each image, the places that count; one place of it is a block of places of the maps.
+
+    Returns
+    -------
+    ndarray, shape (N, channels), float64
+        1 for an even map, and on average for a region chosen at random; 0 for a channel that is silent there; at most
+        rows * columns over the number of places in the region. NaN where the map or the region is empty.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not go together.
+    """
+    maps, region = np.asarray(maps), np.asarray(region, bool)
+    fits = maps.ndim == 4 and region.ndim == 3 and len(maps) == len(region) and maps.size and region.size
+    if not fits or maps.shape[1] % region.shape[1] or maps.shape[2] % region.shape[2]:
+        raise ValueError(
+            f"maps, region: got shapes {maps.shape} and {region.shape}; give (N, height, width, channels) and "
+            "(N, rows, columns), height and width multiples of rows and columns"
+        )
+    n, rows, columns = region.shape
+    blocks = np.maximum(maps, 0).reshape(n, rows, maps.shape[1] // rows, columns, maps.shape[2] // columns, -1)
+    pooled = blocks.mean(axis=(2, 4), dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inside = np.einsum("nhwc,nhw->nc", pooled, region) / region.sum(axis=(1, 2))[:, None]
+        return inside / pooled.mean(axis=(1, 2))
+
+
 def last_layer_with_maps(model):
     """Name the last layer that puts out maps larger than one cell (dropout, which changes nothing, does not count).
 

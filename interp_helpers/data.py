@@ -20,8 +20,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
+
+from interp_helpers.scenes import street_scenes  # noqa: F401  (offered here, too: it is data)
 
 DATA_DIR_VARIABLE = "INTERP_DATA_DIR"
 EMBEDDED = "the embedded digits"
@@ -276,6 +279,72 @@ def load_photo(path):
     if fault:
         raise ValueError(f"path: {str(path)!r} is {fault}")
     return pixels
+
+
+def load_valued_photos(folder, table, size=(64, 96), file="file", value="value", at_least=20):
+    """Load photographs that have a number each: what a regression is to read off them.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the photographs are.
+    table : str, Path or pandas.DataFrame
+        A CSV file, or what it would hold: a row for each photograph.
+    size : (int, int)
+        Height and width that the network takes: each photograph is cut to this shape in the middle, then resized.
+    file, value : str
+        Columns of `table`: path inside `folder`, and number. Other columns are kept.
+    at_least : int
+        Refuse if fewer photographs remain.
+
+    Returns
+    -------
+    images : ndarray, shape (N, height, width, 3), float32 in [0, 1]
+        Upright and RGB, as `load_photo` reads them.
+    rows : pandas.DataFrame
+        The rows of the photographs that could be read, in the order of the images. One printed line names those that
+        were skipped and says why: no value, not there, no image, damaged, shorter on a side than 32 pixels (or than a
+        side of `size`, if that is less).
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, file or column, if a value is not a number, or if too few photographs remain.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"folder: {str(folder)!r} is not a folder")
+    if not isinstance(table, pd.DataFrame):
+        if not Path(table).is_file():
+            raise ValueError(f"table: {str(table)!r} is not a file; give a CSV file or a DataFrame")
+        table = pd.read_csv(table)
+    missing = {file, value} - set(table.columns)
+    if missing:
+        raise ValueError(
+            f"table: has no column {', '.join(sorted(missing))}; it has {', '.join(map(str, table.columns))}"
+        )
+    if np.shape(size) != (2,) or not all(isinstance(length, int | np.integer) and length > 0 for length in size):
+        raise ValueError(f"size: got {size}; give height and width in pixels")
+    numbers = pd.to_numeric(table[value], errors="coerce").astype(float)
+    words = table.loc[numbers.isna() & table[value].notna(), value]
+    if len(words) or np.isinf(numbers).any():
+        raise ValueError(f"table: {value!r} holds {words.iloc[0] if len(words) else np.inf!r}; give finite numbers")
+    images, kept, skipped = [], [], {}
+    for place, (name, number) in enumerate(zip(table[file].astype(str), numbers, strict=True)):
+        path, pixels, fault = folder / name, None, "no value"
+        if not np.isnan(number):
+            pixels, _, fault = _read_photo(path, min(_TINY, *size)) if path.is_file() else (None, None, "not there")
+        if fault:
+            skipped[name] = fault
+            continue
+        images.append(np.asarray(ImageOps.fit(Image.fromarray(pixels), size[::-1], Image.Resampling.BICUBIC)))
+        kept.append(place)
+    summary = f"{len(images)} photographs with values from {folder}"
+    summary += f"; skipped: {_listed(skipped)}" if skipped else ""
+    if len(images) < max(at_least, 1):
+        raise ValueError(f"table: at least {at_least} photographs are needed; {summary}")
+    print(summary)
+    return _scaled(np.stack(images)), table.iloc[kept].assign(**{value: numbers.iloc[kept]}).reset_index(drop=True)
 
 
 def centre_crop(photograph, size=224):

@@ -193,6 +193,76 @@ def cifar10_cnn(seed=0):
     )
 
 
+def ink_cnn(seed=0):
+    """Build the untrained CNN of chapter 14 that reads stroke width and slant off a digit, layers named.
+
+    Parameters
+    ----------
+    seed : int
+        Fixes the initial weights, by ``keras.utils.set_random_seed``.
+
+    Returns
+    -------
+    keras.Sequential
+        Input (N, 28, 28, 1) in [0, 1], output (N, 2): stroke width in pixels, slant in degrees; 18,882 parameters. It
+        ends in global average pooling, so CAM is exact.
+    """
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1), name="digit"),
+            layers.Conv2D(32, 3, name="conv1"),
+            layers.ReLU(name="relu1"),
+            layers.Conv2D(32, 3, name="conv2"),
+            layers.ReLU(name="relu2"),
+            layers.MaxPooling2D(2, name="pool"),
+            layers.Conv2D(32, 3, name="conv3"),
+            layers.ReLU(name="relu3"),
+            layers.GlobalAveragePooling2D(name="average"),
+            layers.Dense(2, name="values"),
+        ],
+        name="ink",
+    )
+
+
+def street_resnet(seed=0):
+    """Build the untrained small residual network of chapter 14 that reads a number off a street scene, layers named.
+
+    A convolution with stride 2 and three residual blocks (He et al. 2016) of two convolutions each, the last one with
+    stride 2 again, batch normalization behind every convolution, global average pooling (so CAM is exact), one number.
+
+    Parameters
+    ----------
+    seed : int
+        Fixes the initial weights, by ``keras.utils.set_random_seed``.
+
+    Returns
+    -------
+    keras.Model
+        Input (N, 64, 96, 3) in [0, 1], output (N, 1), in the units of the values; 126,881 parameters.
+    """
+    keras.utils.set_random_seed(seed)
+
+    def normalized(x, number, channels, size, stride):
+        convolution = layers.Conv2D(
+            channels, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"conv{number}"
+        )
+        return layers.BatchNormalization(momentum=0.9, name=f"norm{number}")(convolution(x))
+
+    scene = keras.Input((64, 96, 3), name="scene")
+    x = layers.ReLU(name="relu1")(normalized(scene, 1, 32, 5, 2))
+    for block, (channels, stride) in enumerate(((32, 2), (48, 1), (64, 2)), start=1):
+        first, second = 2 * block, 2 * block + 1
+        past = x
+        if stride > 1 or x.shape[-1] != channels:
+            past = layers.Conv2D(channels, 1, stride, use_bias=False, name=f"shortcut{block}")(x)
+        x = layers.ReLU(name=f"relu{first}")(normalized(x, first, channels, 3, stride))
+        x = layers.Add(name=f"add{block}")([normalized(x, second, channels, 3, 1), past])
+        x = layers.ReLU(name=f"relu{second}")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    return keras.Model(scene, layers.Dense(1, name="value")(x), name="street")
+
+
 @dataclass(frozen=True, eq=False)
 class ImageNetNetwork:
     """A network that was trained on the 1,000 classes of ImageNet, and what it takes to use it.

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
-from interp_helpers.layers import batches_of, only_output, recorded, replaced_calls
+from interp_helpers.layers import activations, batches_of, only_output, recorded, replaced_calls
 from interp_helpers.models import (
     all_layers,
     check_images,
@@ -308,6 +308,56 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
     rows = pd.DataFrame({"channels": groups}).join(_with_interval(right.sum(axis=1), len(images)))
     lost, won = (right[0] & ~right).sum(axis=1), (~right[0] & right).sum(axis=1)
     return rows.assign(lost=lost, won=won, score=total / len(images))
+
+
+def predict_without(model, layer, images, groups, fill="mean", batch_size=500):
+    """Replace channels of a layer by something that does not depend on the image, and predict.
+
+    Parameters
+    ----------
+    model : keras.Model
+    layer : str
+    images : ndarray, shape (N, height, width, channels), float
+    groups : sequence of sequences of int
+        Channels to replace together; an empty group gives the predictions of the whole network.
+    fill : "mean" or "zero"
+        The mean map of the channel over these images, or zeros, which may be a value that the layers behind never see.
+    batch_size : int
+
+    Returns
+    -------
+    ndarray, shape (n_groups, N, n_outputs)
+        Scores, or predicted values of a network that ends in a dense layer without activation.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, channel or filling, if there is no group, or if the images do not fit.
+    """
+    found = named_layer(model, layer)
+    check_images(model, images)
+    if fill not in ("mean", "zero"):
+        raise ValueError(f"fill: got {fill!r}; give 'mean' or 'zero'")
+    if not groups or not all(isinstance(group, tuple | list) for group in groups):
+        raise ValueError(f"groups: got {groups}; give a sequence of sequences of channels, as [(), (3,), (3, 5)]")
+    kept = np.ones((len(groups), found.output.shape[-1]), np.float32)
+    for row, group in zip(kept, groups, strict=True):
+        row[_checked_channels(found, group) if group else []] = 0
+    instead = np.float32(0)
+    if fill == "mean":
+        parts = [activations(model, images[part], layer).sum(axis=0) for part in batches_of(len(images), batch_size)]
+        instead = np.sum(parts, axis=0) / np.float32(len(images))
+    predicted = []
+    bar = tqdm(total=-(-len(images) // batch_size) * len(groups), desc=f"{layer} without", leave=False, delay=2)
+    for part in batches_of(len(images), batch_size):
+        with _resumed(model, found, images[part]) as (start, _, rest):
+            reached = []
+            for keep in kept:
+                reached.append(rest(start * keep + instead * (1 - keep)))
+                bar.update()
+            predicted.append(np.stack(reached))
+    bar.close()
+    return np.concatenate(predicted, axis=1)
 
 
 # --- running a network from the middle -------------------------------------------------------------------------------

@@ -362,9 +362,9 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
 
     Parameters
     ----------
-    columns : dict of str to ndarray, shape (N, height, width) or (N, height, width, 1)
+    columns : dict of str to ndarray, shape (N, height, width), (N, height, width, 1) or (N, height, width, 3)
         Maps with negative values get a diverging colour map centred at 0, others viridis from 0; each panel reaches to
-        the largest absolute value of its own map.
+        the largest absolute value of its own map. With three channels: pictures, drawn in their own colours.
     titles : sequence of str, optional
         One at the left of each row.
     shared : sequence of str
@@ -383,7 +383,10 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
     ValueError
         If there is no column, if the columns have different numbers of maps, or if the number of titles is another.
     """
-    columns = {name: np.reshape(maps, np.shape(maps)[:3]) for name, maps in columns.items()}
+    columns = {
+        name: np.asarray(maps) if np.shape(maps)[3:] == (3,) else np.reshape(maps, np.shape(maps)[:3])
+        for name, maps in columns.items()
+    }
     lengths = {len(maps) for maps in columns.values()}
     if len(lengths) != 1 or (titles is not None and {len(titles)} != lengths):
         raise ValueError(
@@ -391,7 +394,7 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
         )
     margin = 0.11 * max(len(line) for title in titles for line in title.split("\n")) if titles is not None else 0
     size = size or min(1.6, (WIDTH - margin) / len(columns))
-    n_rows, (height, width) = lengths.pop(), next(iter(columns.values())).shape[1:]
+    n_rows, (height, width) = lengths.pop(), next(iter(columns.values())).shape[1:3]
     extent = (size * len(columns) + margin, (size * height / width + 0.06) * n_rows + 0.3)
     figure, axes = plt.subplots(n_rows, len(columns), figsize=extent, squeeze=False)
     alike = np.array([maps for name, maps in columns.items() if name in shared])
@@ -403,11 +406,94 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
             low, high, colours = (-bound, bound, "RdBu_r") if signed else (0, bound, "viridis")
             if name in pictures:
                 low, high, colours = 0, 1, "gray"
-            axis.imshow(values, vmin=low, vmax=high, cmap=colours)
+            axis.imshow(values, vmin=low, vmax=high, cmap=colours)  # leaves pictures in colour as they are
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
     for axis, title in zip(axes[:, 0], titles or [], strict=False):
         axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=12)
+    return figure
+
+
+def sorted_values(panels, label="PCACE"):
+    """Draw the values of each layer from the highest to the lowest, and the chance level of each.
+
+    Parameters
+    ----------
+    panels : dict of str to sequence of (values, chance)
+        Title, then for each layer, first to last, the values of its channels and two numbers, the median and the 95 %
+        quantile of permuted scores.
+    label : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If a panel has no layer.
+    """
+    if not panels or not all(len(layers) for layers in panels.values()):
+        raise ValueError("panels: give at least one panel, with at least one layer in each")
+    figure, axes = _grid(len(panels), min(2, len(panels)), 3.1, sharey=True)
+    for axis, (title, layers) in zip(axes.flat, panels.items(), strict=False):
+        low, high = np.transpose([chance for _, chance in layers])
+        axis.axhspan(low.min(), high.max(), color=PALE, alpha=0.7, linewidth=0)
+        for colour, (values, _) in zip(mpl.colormaps["viridis"](np.linspace(0, 1, len(layers))), layers, strict=True):
+            ordered = np.sort(np.asarray(values, float)[~np.isnan(np.asarray(values, float))])[::-1]
+            axis.plot(np.linspace(0, 100, len(ordered)), ordered, color=colour, linewidth=1.5)
+        axis.set_title(title, fontsize=13)
+        axis.tick_params(labelsize=11)
+    figure.supxlabel("channels of a layer, from the highest value, in per cent", fontsize=13)
+    figure.supylabel(label, fontsize=13)
+    bar = figure.colorbar(mpl.cm.ScalarMappable(cmap="viridis"), ax=axes, aspect=30, ticks=[0, 1])
+    bar.set_ticklabels(["first\nlayer", "last"], fontsize=11)
+    return figure
+
+
+def layer_histograms(values, chance, names, lines=None, label="PCACE", n_bins=40):
+    """Draw a histogram of values for each layer, as a column of colours, with the chance band of each.
+
+    Parameters
+    ----------
+    values : sequence of ndarray, each of shape (n_channels,)
+        One for each layer, first to last; NaN is left out.
+    chance : ndarray, shape (n_layers, 2)
+        Median and 95 % quantile of permuted scores.
+    names : sequence of str
+    lines : dict of str to ndarray, shape (n_layers,), optional
+        Other values for each layer, drawn as lines.
+    label : str
+    n_bins : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is not one chance level and one name for each layer.
+    """
+    if not len(values) == len(names) == len(chance) > 0:
+        raise ValueError(f"values, chance, names: got {len(values)}, {len(chance)} and {len(names)}; give one a layer")
+    everything = np.concatenate([*values, np.ravel(chance), *(lines or {}).values()]).astype(float)
+    edges = np.linspace(np.nanmin(everything), np.nanmax(everything), n_bins + 1)
+    counts = np.stack([np.histogram(layer, edges)[0] for layer in values], axis=1)
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.4))
+    places = np.arange(len(values))
+    across = np.arange(len(values) + 1) - 0.5
+    picture = axis.pcolormesh(across, edges, np.where(shares > 0, shares, np.nan), cmap="viridis")
+    axis.fill_between(places, *np.transpose(chance), color=ACCENT, alpha=0.35, linewidth=0, label="permuted scores")
+    for style, (name, line) in zip(("k-", "k--", "k:"), (lines or {}).items(), strict=False):
+        axis.plot(places, line, style, linewidth=1.8, label=name)
+    step = -(-len(names) // 18)
+    axis.set_xticks(places[::step], names[::step], rotation=90, fontsize=10)
+    axis.set_ylabel(label)
+    axis.tick_params(axis="y", labelsize=11)
+    axis.legend(fontsize=11, loc="upper left", bbox_to_anchor=(0, 1.14), ncols=3, frameon=False)
+    figure.colorbar(picture, ax=axis, aspect=25, label="share of the layer's channels")
     return figure
 
 

@@ -2,7 +2,8 @@
 
 Others: ``mnist_cutout`` (squares drawn on the digits), ``mnist_gap`` (global average pooling), ``mnist_tanh``,
 ``mnist_elu``, ``mnist_leaky_relu``, ``mnist_gelu`` (other activation functions), ``mnist_all`` (trained on the embedded
-digits as well), ``cats_dogs``, ``cifar10``.
+digits as well), ``cats_dogs``, ``cifar10``, ``ink`` (stroke width and slant), ``street`` (pollution of drawn streets),
+``street_bare`` (the same where trees have no effect).
 """
 
 import argparse
@@ -19,12 +20,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers import data, models
+from interp_helpers import data, models, probing, scenes
 
 EPOCHS, BATCH_SIZE = 1, 32  # as in the tutorial, section 3.1
 GAP_EPOCHS = 16
 CATS_DOGS_EPOCHS, CATS_DOGS_LEARNING_RATE = 30, 5e-4
 CIFAR10_EPOCHS, CIFAR10_LEARNING_RATE, CIFAR10_BATCH_SIZE = 30, 1e-3, 64
+REGRESSION = {  # of chapter 14: epochs, learning rate, batch size
+    "ink": (5, 3e-3, 128),
+    "street": (16, 3e-3, 64),
+}
+N_SCENES = {"train": 6000, "test": 2000}
+TRAINING_SCENES = 1000  # their seed; the test scenes have the next one
 
 
 def main(arguments=None):
@@ -224,6 +231,91 @@ def fit_cifar10(train, seed=0, epochs=CIFAR10_EPOCHS, verbose=0):
     )
 
 
+def ship_ink(folder, seed=0):
+    """Train the network that measures stroke width and slant, save it with its card, and return the card."""
+    mnist = full_mnist()
+    train, test = (probing.ink_shape(part.images)[["width", "slant"]] for part in (mnist.train, mnist.test))
+    model = fit_regression(models.ink_cnn, mnist.train.images, train.to_numpy(), *REGRESSION["ink"], seed, _VERBOSE)
+    shipped, r_squared = _save_and_predict(model, Path(folder) / "ink.keras", mnist.test.images, test.to_numpy())
+    return write_card(
+        Path(folder) / "ink.json",
+        made_by=f"python -m interp_helpers.train ink --seed {seed}",
+        seed=seed,
+        training=_of_regression("ink"),
+        parameters=shipped.count_params(),
+        data={**_of_mnist(mnist), "values": "stroke width and slant as probing.ink_shape measures them"},
+        r_squared={name: dict(zip(train.columns, values, strict=True)) for name, values in r_squared.items()},
+    )
+
+
+def ship_street(folder, seed=0, name="street", effects=None):
+    """Train a network on drawn streets, save it with its card, and return the card."""
+    train = scenes.street_scenes(N_SCENES["train"], seed=TRAINING_SCENES, effects=effects)
+    test = scenes.street_scenes(N_SCENES["test"], seed=TRAINING_SCENES + 1, effects=effects)
+    model = fit_regression(
+        models.street_resnet, train.images, train.values[:, None], *REGRESSION["street"], seed, _VERBOSE, mirrored=True
+    )
+    shipped, r_squared = _save_and_predict(
+        model, Path(folder) / f"{name}.keras", test.images, test.values[:, None], test.causes[["expected"]].to_numpy()
+    )
+    return write_card(
+        Path(folder) / f"{name}.json",
+        made_by=f"python -m interp_helpers.train {name} --seed {seed}",
+        seed=seed,
+        training={**_of_regression("street"), "augmentation": "mirrored"},
+        parameters=shipped.count_params(),
+        data={
+            "training_images": len(train),
+            "training_set": f"street_scenes, seed {TRAINING_SCENES}",
+            "test_images": len(test),
+            "test_set": f"street_scenes, seed {TRAINING_SCENES + 1}",
+            "effects": scenes.EFFECTS if effects is None else effects,
+        },
+        r_squared={key: values[0] for key, values in r_squared.items()},
+    )
+
+
+def fit_regression(build, images, values, epochs, learning_rate, batch_size, seed=0, verbose=0, mirrored=False):
+    """Train a network to predict values; its output is in their units.
+
+    Parameters
+    ----------
+    build : callable
+        From a seed to an untrained network that ends in a dense layer without activation.
+    images : ndarray, shape (N, height, width, channels)
+    values : ndarray, shape (N, n_values)
+        Standardized for training; mean and standard deviation are then put into the weights of the last layer.
+    epochs : int
+    learning_rate : float
+        Falls to 0 as a cosine.
+    batch_size, seed, verbose : int
+    mirrored : bool
+        Whether to mirror images at random, left to right.
+
+    Returns
+    -------
+    keras.Model
+    """
+    tf.config.experimental.enable_op_determinism()
+    model = build(seed)
+    mean, sd = values.mean(axis=0), values.std(axis=0)
+    inputs = keras.Input(images.shape[1:])
+    changed = keras.layers.RandomFlip("horizontal", seed=seed)(inputs) if mirrored else inputs
+    whole = keras.Model(inputs, model(changed))
+    falling = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(images) // batch_size))
+    whole.compile(optimizer=keras.optimizers.Adam(falling), loss="mse")
+    whole.fit(images, (values - mean) / sd, batch_size=batch_size, epochs=epochs, verbose=verbose)
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * sd, bias * sd + mean])
+    return model
+
+
+def r_squared_of(predicted, values):
+    """Return the share of the variance of `values` (N, k) that predictions explain, for each of the k."""
+    residual = ((values - predicted) ** 2).mean(axis=0)
+    return 1 - residual / values.var(axis=0)
+
+
 def full_mnist(with_digits=False):
     """Return MNIST, as a rule without the embedded digits, or refuse: what ships is trained on the full set only.
 
@@ -367,6 +459,30 @@ def _save_and_test(model, path, test):
     }
 
 
+def _of_regression(name):
+    """Return what a card says of the training of a network that predicts numbers."""
+    epochs, learning_rate, batch_size = REGRESSION[name]
+    return {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": f"adam, learning rate falling from {learning_rate} to 0 as a cosine",
+        "loss": "mean squared error of the standardized values",
+    }
+
+
+def _save_and_predict(model, path, images, values, expected=None):
+    """Save a network in half precision; return what was saved, and the share of variance explained on test images."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = r_squared_of(model.predict(images, batch_size=100, verbose=0), values)
+    save_half_precision(model, path)
+    shipped = keras.models.load_model(path, compile=False, safe_mode=True)
+    predicted = shipped.predict(images, batch_size=100, verbose=0)
+    found = {"test": r_squared_of(predicted, values), "test_before_rounding_to_half_precision": before}
+    if expected is not None:
+        found |= {"test_without_noise": r_squared_of(predicted, expected), "possible": r_squared_of(expected, values)}
+    return shipped, {name: [float(value) for value in values] for name, values in found.items()}
+
+
 def write_card(path, **content):
     """Write the card of the network saved beside `path`, and return it."""
     sha256 = hashlib.sha256(path.with_suffix(".keras").read_bytes()).hexdigest()
@@ -436,6 +552,9 @@ SHIP = {
     "mnist_gap": ship_mnist_gap,
     "cats_dogs": ship_cats_dogs,
     "cifar10": ship_cifar10,
+    "ink": ship_ink,
+    "street": ship_street,
+    "street_bare": partial(ship_street, name="street_bare", effects={"vehicles": 2.0, "canyon": 12.0}),
 } | {f"mnist_{name}": partial(ship_mnist_cnn, activation=name) for name in models.ACTIVATIONS[1:]}
 
 if __name__ == "__main__":

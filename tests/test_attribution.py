@@ -547,3 +547,32 @@ def test_deletion_and_insertion_of_a_known_order():
 def test_bad_requests_for_occlusion_and_its_like_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(small_cnn())
+
+
+def test_strongest_marks_exactly_so_many_places():
+    maps = np.array([[[0.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]]])
+    assert attribution.strongest(maps, 2).tolist() == [[[False, True], [True, False]], [[True, True], [False, False]]]
+    with pytest.raises(ValueError, match="maps, n: got"):
+        attribution.strongest(maps, 5)
+
+
+def test_concentration_of_maps_whose_answer_is_known():
+    """1 for an even map, places over region for one that is nowhere else, 0 outside, NaN for a silent one."""
+    region = attribution.strongest(np.random.default_rng(0).random((3, 7, 7)), 10)
+    inside = np.repeat(np.repeat(region, 4, axis=1), 4, axis=2)
+    maps = np.stack([np.ones_like(inside, float), inside, ~inside, 0 * inside, np.where(inside, 3.0, -9)], axis=-1)
+    found = attribution.concentration(maps, region)
+    np.testing.assert_allclose(found, np.tile([1, 4.9, 0, np.nan, 4.9], (3, 1)))
+
+
+def test_concentration_on_random_regions_is_one_on_average():
+    rng = np.random.default_rng(1)
+    maps = np.repeat(rng.random((1, 6, 6, 2)), 4000, axis=0)
+    found = attribution.concentration(maps, attribution.strongest(rng.random((4000, 3, 3)), 2))
+    np.testing.assert_allclose(found.mean(axis=0), 1, atol=0.01)
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 7), (3, 5, 7), (3, 7, 5)])
+def test_concentration_refuses_regions_that_do_not_fit(shape):
+    with pytest.raises(ValueError, match="maps, region: got shapes"):
+        attribution.concentration(np.ones((3, 14, 14, 4)), np.ones(shape, bool))

@@ -6,6 +6,7 @@ import tarfile
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,9 @@ from PIL import Image
 
 from interp_helpers import data
 from interp_helpers.data import LabelledImages, input_kinds, leave_out, load_digits, load_mnist, mean_digits
+from interp_helpers.models import load_checkpoint
+from interp_helpers.pcace import rank_channels
+from interp_helpers.scenes import street_scenes
 
 
 @pytest.fixture
@@ -740,3 +744,95 @@ def test_imagenet_classes():
     ]  # fmt: skip
     ids = [wordnet_id for wordnet_id, _ in classes]
     assert ids == sorted(ids)  # the order of ImageNet's classes is that of their ids
+
+
+@pytest.fixture
+def valued_photos(tmp_path):
+    """Ten grey JPEGs whose brightness is their value, one of them in colour, and a table with faults."""
+    for i in range(10):
+        picture = Image.fromarray(np.full((40, 80), 20 * i + 20, np.uint8))
+        (picture if i else picture.convert("RGB")).save(tmp_path / f"{i}.jpg")
+    (tmp_path / "broken.jpg").write_bytes((tmp_path / "3.jpg").read_bytes()[:200])
+    (tmp_path / "notes.jpg").write_text("no image")
+    rows = [(f"{i}.jpg", 20 * i + 20, "north") for i in range(10)]
+    rows[4] = ("4.jpg", None, "south")
+    rows += [("broken.jpg", 1, "north"), ("notes.jpg", 2, "north"), ("absent.jpg", 3, "north")]
+    pd.DataFrame(rows, columns=["photo", "no2", "where"]).to_csv(tmp_path / "values.csv", index=False)
+    return tmp_path
+
+
+def test_valued_photos_keep_picture_and_value_together(valued_photos, capsys):
+    options = {"size": (16, 24), "file": "photo", "value": "no2", "at_least": 9}
+    images, rows = data.load_valued_photos(valued_photos, valued_photos / "values.csv", **options)
+    assert images.shape == (9, 16, 24, 3)
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), rows["no2"] / 255, atol=0.01)
+    assert rows["photo"].tolist() == [f"{i}.jpg" for i in range(10) if i != 4]
+    assert rows.columns.tolist() == ["photo", "no2", "where"]
+    said = capsys.readouterr().out
+    assert said.startswith("9 photographs with values")
+    for fault in ("4.jpg (no value)", "broken.jpg (damaged (", "notes.jpg (no image)", "absent.jpg (not there)"):
+        assert fault in said
+
+
+def test_valued_photos_are_cut_in_the_middle(tmp_path):
+    pixels = np.zeros((40, 100), np.uint8)
+    pixels[:, 40:60] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    table = pd.DataFrame({"file": ["a.png"], "value": [1.0]})
+    images, _ = data.load_valued_photos(tmp_path, table, size=(20, 20), at_least=1)
+    assert images[0, :, 7:13].min() > 0.95
+    assert images[0, :, :3].max() < 0.05
+
+
+def test_valued_photos_are_read_as_other_photographs_are(album, capsys):
+    names = ["cmyk.jpg", "grey.jpg", "palette.png", "good0.jpg", "tiny.png", "floats.tiff", "empty.png"]
+    table = pd.DataFrame({"file": names, "value": np.arange(7)})
+    images, rows = data.load_valued_photos(album, table, size=(90, 120), at_least=1)
+    assert rows["value"].tolist() == [0, 1, 2, 3]
+    for image, name in zip(images, names, strict=False):
+        np.testing.assert_allclose(image, data.as_floats(data.load_photo(album / name)))
+    said = capsys.readouterr().out
+    assert "tiny.png (tiny (20 x 90)), floats.tiff (of mode F, whose range is not known), empty.png (no image)" in said
+    small, _ = data.load_valued_photos(album, table[4:5], size=(20, 20), at_least=1)
+    assert small.shape == (1, 20, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folder": "nowhere"}, "folder: 'nowhere' is not a folder"),
+        ({"table": "nowhere.csv"}, "table: 'nowhere.csv' is not a file"),
+        ({"value": "pm10"}, "no column pm10; it has photo, no2, where"),
+        ({"value": "where"}, "'where' holds 'north'"),
+        ({"size": 64}, "size: got 64"),
+        ({"size": (64, 0)}, "size: got"),
+        ({"at_least": 10}, "at least 10 photographs are needed; 9 photographs"),
+    ],
+)
+def test_valued_photos_refuse(valued_photos, change, message):
+    options = {"folder": valued_photos, "table": valued_photos / "values.csv", "file": "photo", "value": "no2"} | change
+    with pytest.raises(ValueError, match=message):
+        data.load_valued_photos(**options)
+
+
+def test_the_recipe_of_chapter_14(tmp_path):
+    """A folder of photographs and a table of values, to a ranking in a CSV file."""
+    streets = street_scenes(60, seed=5)
+    for i, scene in enumerate(streets.images):
+        Image.fromarray((255 * scene).astype(np.uint8)).save(tmp_path / f"{i}.jpg", quality=95)
+    (tmp_path / "7.jpg").write_text("not a photograph any more")
+    table = pd.DataFrame({"file": [f"{i}.jpg" for i in range(60)], "no2": streets.values})
+    photos, rows = data.load_valued_photos(tmp_path, table, value="no2")
+    kept = np.delete(np.arange(60), 7)
+    np.testing.assert_allclose(rows["no2"], streets.values[kept])
+    model = load_checkpoint("street")
+    there, back = (model.predict(images, verbose=0)[:, 0] for images in (streets.images[kept], photos))
+    assert np.corrcoef(there, back)[0, 1] > 0.97
+    ranking = rank_channels(model, "relu7", photos, 0, n_components=2, n_permutations=9)
+    ranking.to_csv(tmp_path / "ranking.csv", index=False)
+    again = pd.read_csv(tmp_path / "ranking.csv")
+    assert len(again) == 64
+    assert again["pcace"].mean() > again["null_median"].mean() + 0.1
+    by_value = rank_channels(model, "relu7", photos, rows["no2"].to_numpy(), n_components=2, n_permutations=0)
+    assert by_value["pcace"].corr(ranking["pcace"], method="spearman") > 0.5

@@ -11,8 +11,18 @@ from interp_helpers import data, models
 from interp_helpers.attribution import class_activation_map, grad_cam, last_layer_with_maps
 from interp_helpers.data import NotAvailable, load_digits
 from interp_helpers.layers import activations
-from interp_helpers.models import checkpoint_card, load_checkpoint, load_network, mnist_cnn, scores
+from interp_helpers.models import (
+    checkpoint_card,
+    ink_cnn,
+    load_checkpoint,
+    load_network,
+    mnist_cnn,
+    scores,
+    street_resnet,
+)
 from interp_helpers.perturbation import vary_channel
+from interp_helpers.probing import ink_shape
+from interp_helpers.scenes import street_scenes
 
 IMAGES = np.random.default_rng(0).random((5, 28, 28, 1)).astype("float32")
 
@@ -193,6 +203,39 @@ def test_cifar10_network_is_the_example_of_keras():
     assert card["accuracy"]["test"] >= 0.75
     assert card["data"]["training_images"] == 50_000
     assert load_checkpoint("cifar10").count_params() == card["parameters"] == 1_250_858
+
+
+@pytest.mark.parametrize(("build", "n_parameters"), [(ink_cnn, 18_882), (street_resnet, 126_881)])
+def test_networks_that_predict_numbers(build, n_parameters):
+    model = build(seed=3)
+    assert model.count_params() == n_parameters
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), build(seed=3).get_weights(), strict=True))
+    assert scores(model) is model  # its output is linear
+    images = np.random.default_rng(0).random((4, *model.input_shape[1:])).astype(np.float32)
+    bias = model.layers[-1].get_weights()[1]
+    for value in range(model.output_shape[-1]):  # global average pooling: CAM is exact
+        cams = class_activation_map(model, images, value, upsample=False)
+        np.testing.assert_allclose(
+            cams.mean(axis=(1, 2)) + bias[value], model.predict(images, verbose=0)[:, value], rtol=1e-4, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("name", ["street", "street_bare"])
+def test_shipped_street_networks_predict_as_their_cards_say(name):
+    card, model = checkpoint_card(name), load_checkpoint(name)
+    scenes = street_scenes(300, seed=1001, effects=card["data"]["effects"])  # the first 300 of its test set
+    predicted = model.predict(scenes.images, verbose=0)[:, 0]
+    assert 1 - np.mean((predicted - scenes.values) ** 2) / scenes.values.var() == pytest.approx(
+        card["r_squared"]["test"], abs=0.05
+    )
+
+
+def test_the_shipped_ink_network_measures_unseen_digits():
+    digits = load_digits().subset(slice(0, 5000, 10))
+    measured = ink_shape(digits.images)[["width", "slant"]].to_numpy()
+    predicted = load_checkpoint("ink").predict(digits.images, verbose=0)
+    r_squared = 1 - ((predicted - measured) ** 2).mean(axis=0) / measured.var(axis=0)
+    np.testing.assert_allclose(r_squared, list(checkpoint_card("ink")["r_squared"]["test"].values()), atol=0.05)
 
 
 # --- networks trained on ImageNet ------------------------------------------------------------------------------------

@@ -238,6 +238,38 @@ def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level(
     assert band.get_datalim(axis.transData).extents[[1, 3]].tolist() == [0.3, 0.4]
 
 
+def test_map_table_draws_pictures_in_colour_beside_maps():
+    pictures = np.random.default_rng(0).random((2, 8, 12, 3))
+    figure = plots.map_table({"picture": pictures, "map": pictures[..., :1]})
+    drawn = [axis.images[0].get_array() for axis in figure.axes]
+    assert [np.shape(picture) for picture in drawn] == [(8, 12, 3), (8, 12)] * 2
+    np.testing.assert_array_equal(drawn[2], pictures[1])
+    np.testing.assert_array_equal(drawn[3], pictures[1, ..., 0])
+
+
+def test_sorted_values_fall_and_the_band_holds_all_chance_levels():
+    layers = [([0.2, np.nan, 0.9], (0.4, 0.5)), ([0.7, 0.1, 0.3, 0.6], (0.3, 0.45))]
+    figure = plots.sorted_values({"one": layers, "two": layers[:1]})
+    lines = figure.axes[0].lines
+    assert [list(line.get_ydata()) for line in lines] == [[0.9, 0.2], [0.7, 0.6, 0.3, 0.1]]
+    assert [line.get_xdata()[[0, -1]].tolist() for line in lines] == [[0, 100]] * 2
+    band = figure.axes[0].patches[0]
+    assert (band.get_y(), band.get_y() + band.get_height()) == (0.3, 0.5)
+    with pytest.raises(ValueError, match="panels: give"):
+        plots.sorted_values({"one": []})
+
+
+def test_layer_histograms_add_up_to_one_in_every_layer():
+    values = [np.array([0.1, 0.2, 0.9]), np.array([0.5, np.nan])]
+    figure = plots.layer_histograms(values, [[0.3, 0.4], [0.2, 0.3]], ["a", "b"], {"line": [0.8, 0.7]}, n_bins=10)
+    axis = figure.axes[0]
+    shares = np.ma.filled(axis.collections[0].get_array(), 0).reshape(10, 2)
+    np.testing.assert_allclose(np.nan_to_num(shares).sum(axis=0), 1)
+    assert axis.lines[0].get_ydata().tolist() == [0.8, 0.7]
+    with pytest.raises(ValueError, match="values, chance, names: got 2, 1 and 2"):
+        plots.layer_histograms(values, [[0, 1]], ["a", "b"])
+
+
 @pytest.mark.parametrize("columns", [{"channel": [0, 0, 1]}, {"null_low": np.nan}])
 def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
     with pytest.raises(ValueError, match="digit 2"):

@@ -97,3 +97,55 @@ def test_other_activations_ship_under_their_names(monkeypatch, tmp_path, few_dig
     assert card["name"] == "mnist_tanh"
     assert card["made_by"] == "python -m interp_helpers.train mnist_tanh --seed 0"
     assert (tmp_path / "mnist_tanh.keras").exists()
+
+
+def tiny_regression(seed):
+    train.keras.utils.set_random_seed(seed)
+    layers = train.keras.layers
+    return train.keras.Sequential(
+        [train.keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(8, "relu"), layers.Dense(2, name="values")]
+    )
+
+
+def test_a_regression_predicts_in_the_units_of_its_values():
+    images = np.random.default_rng(0).random((400, 4, 4, 1)).astype(np.float32)
+    values = np.stack([1000 + 50 * images[:, 0, 0, 0], -3 - 0.01 * images[:, 2, 1, 0]], axis=1)
+    options = {"epochs": 60, "learning_rate": 0.02, "batch_size": 50, "seed": 1}
+    first, again = (train.fit_regression(tiny_regression, images, values, **options) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), again.get_weights(), strict=True))
+    predicted = first.predict(images, verbose=0)
+    assert train.r_squared_of(predicted, values).min() > 0.9
+    np.testing.assert_allclose(predicted.mean(axis=0), values.mean(axis=0), rtol=0.01)
+
+
+def test_r_squared_is_one_for_the_values_and_zero_for_their_mean():
+    values = np.random.default_rng(0).normal(5, [1, 10], (50, 2))
+    np.testing.assert_allclose(train.r_squared_of(values, values), 1)
+    np.testing.assert_allclose(train.r_squared_of(values.mean(axis=0), values), 0, atol=1e-12)
+    noise = np.random.default_rng(1).normal(0, 0.5, 50)
+    by_hand = 1 - (noise**2).sum() / ((values[:, 0] - values[:, 0].mean()) ** 2).sum()
+    np.testing.assert_allclose(train.r_squared_of(values[:, :1] + noise[:, None], values[:, :1]), by_hand)
+
+
+def test_a_street_network_ships_with_what_was_possible(monkeypatch, tmp_path):
+    monkeypatch.setattr(train, "N_SCENES", {"train": 60, "test": 40})
+    monkeypatch.setitem(train.REGRESSION, "street", (1, 1e-3, 20))
+    card = train.ship_street(tmp_path, seed=2)
+    assert json.loads((tmp_path / "street.json").read_text()) == card
+    assert card["data"]["effects"] == {"vehicles": 2.0, "canyon": 12.0, "trees": -2.0}
+    assert set(card["r_squared"]) == {
+        "test",
+        "test_before_rounding_to_half_precision",
+        "test_without_noise",
+        "possible",
+    }
+    assert 0.7 < card["r_squared"]["possible"] < 1
+    assert abs(card["r_squared"]["test"] - card["r_squared"]["test_before_rounding_to_half_precision"]) < 0.05
+
+
+def test_the_ink_network_ships_with_both_values(monkeypatch, tmp_path, few_digits):
+    monkeypatch.setattr(train, "full_mnist", lambda *_: Split(few_digits, few_digits, "a few digits"))
+    monkeypatch.setitem(train.REGRESSION, "ink", (1, 1e-3, 50))
+    card = train.ship_ink(tmp_path)
+    assert set(card["r_squared"]["test"]) == {"width", "slant"}
+    assert models.ink_cnn().count_params() == card["parameters"]
