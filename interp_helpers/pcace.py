@@ -238,11 +238,12 @@ def rank_channels(
         _claim(folder, {"network": network, "images": images, "target": wanted}, settings)
     tables = {name: _read_table(folder, name) for name in names}
     missing = {name: shapes[name] for name in names if tables[name] is None}
-    measured, y = {name: [] for name in missing}, None
+    measured = {name: [] for name in missing}
+    y = _checked_scores(wanted, len(images)) if wanted.ndim == 1 else None
     for parts in _passes(missing, len(images), max_memory):
         blocks, reached = _read(scoring, found, shapes, parts, images, batches, with_scores=y is None)
         if y is None:
-            y = _checked_scores(wanted if wanted.ndim == 1 else (reached * wanted).sum(axis=1), len(images))
+            y = _checked_scores((reached * wanted).sum(axis=1), len(images))
         for name, channels in parts:
             measured[name] += _measured(blocks.pop(0), Work(y, p[name], *options), n_jobs, desc=name)
             if channels.stop == shapes[name][-1]:
