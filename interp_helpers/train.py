@@ -312,7 +312,7 @@ def fit_regression(build, images, values, epochs, learning_rate, batch_size, see
     model = build(seed)
     last = model.layers[-1]
     if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.linear:
-        raise ValueError(f"build: the network ends in {last.name!r}; give one that ends in a dense layer, no activation")
+        raise ValueError(f"build: the network ends in {last.name!r}; give one that ends in a bare dense layer")
     if last.units != values.shape[1]:
         raise ValueError(f"build: the network has {last.units} outputs for {values.shape[1]} values")
     inputs = keras.Input(images.shape[1:])
