@@ -227,7 +227,7 @@ def detector_quality(maps, masks, n_shuffles=100, seed=0):
     masks : dict of str to ndarray of bool, each of shape (N, rows, columns)
         Where each object is; rows and columns are multiples of those of the maps.
     n_shuffles : int
-        How often the masks are dealt out to other images: what a channel reaches then, it owes to the place alone.
+        How often the masks are dealt out to other images, for the p-value; 0: none (NaN).
     seed : int
 
     Returns
@@ -235,8 +235,10 @@ def detector_quality(maps, masks, n_shuffles=100, seed=0):
     pandas.DataFrame
         One row for each channel and object: channel, object, auc (probability that a pixel on the object has a larger
         value than one elsewhere; equal values count half; 1/2 means no relation, 0 a channel that is dark on the object
-        only), place (mean of the same for dealt-out masks), p_value (two-sided: how often dealt-out masks are as far
-        from `place`), strength (|2 auc - 1|, from 0 to 1: how well the channel, or its negative, finds the object).
+        only), place (the same with the mean mask of all images instead of each image's own: what a channel reaches that
+        knows the place alone, and the mean over all ways to deal the masks out), p_value (two-sided: how often
+        dealt-out masks are as far from `place`), strength (|2 auc - 1|, from 0 to 1: how well the channel, or its
+        negative, finds the object).
         NaN where a channel is constant.
 
     Raises
@@ -253,29 +255,32 @@ def detector_quality(maps, masks, n_shuffles=100, seed=0):
     maps = np.asarray(maps)
     if maps.ndim != 4 or not maps.size or not np.isfinite(maps).all():
         raise ValueError(f"maps: got shape {maps.shape}; give (N, height, width, channels), finite")
-    if not masks or not isinstance(n_shuffles, int | np.integer) or n_shuffles < 1:
-        raise ValueError(f"masks, n_shuffles: got {list(masks)}, {n_shuffles!r}; give a mask and a positive number")
+    if not masks or not isinstance(n_shuffles, int | np.integer) or n_shuffles < 0:
+        raise ValueError(f"masks, n_shuffles: got {list(masks)}, {n_shuffles!r}; give a mask, and a number from 0")
     shares = np.stack([_share_of_cells(name, mask, maps.shape) for name, mask in masks.items()])  # (objects, N, cells)
     n, n_cells = shares.shape[1:]
     flat = np.moveaxis(maps, 3, 0).reshape(maps.shape[3], -1)
     ranks = np.stack([rankdata(values) - 0.5 for values in flat]).reshape(len(flat), n, n_cells)
     area, p = shares.sum(axis=(1, 2)), n * n_cells
 
-    def auc(order):
-        dealt = np.tensordot(ranks, shares[:, order], axes=([1, 2], [1, 2]))  # (channels, objects)
-        return (dealt - area**2 / 2) / (area * (p - area))
+    def auc(won):
+        return (won - area**2 / 2) / (area * (p - area))  # (channels, objects)
+
+    def dealt(order):
+        return auc(np.tensordot(ranks, shares[:, order], axes=([1, 2], [1, 2])))
 
     rng = np.random.default_rng(seed)
-    measured, chance = auc(slice(None)), np.stack([auc(rng.permutation(n)) for _ in range(n_shuffles)])
-    place = chance.mean(axis=0)
-    as_far = (np.abs(chance - place) >= np.abs(measured - place) - 1e-12).sum(axis=0)
+    measured, place = dealt(slice(None)), auc(ranks.sum(axis=1) @ shares.mean(axis=1).T)
+    far = np.abs(measured - place) - 1e-12
+    as_far = np.sum([np.abs(dealt(rng.permutation(n)) - place) >= far for _ in range(n_shuffles)], axis=0)
+    p_value = (1 + as_far) / (1 + n_shuffles) if n_shuffles else np.full(measured.shape, np.nan)
     table = pd.DataFrame(
         {
             "channel": np.repeat(np.arange(len(flat)), len(masks)),
             "object": list(masks) * len(flat),
             "auc": measured.ravel(),
             "place": place.ravel(),
-            "p_value": ((1 + as_far) / (1 + n_shuffles)).ravel(),
+            "p_value": p_value.ravel(),
             "strength": np.abs(2 * measured - 1).ravel(),
         }
     )

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import keras
 import numpy as np
 import pandas as pd
@@ -236,6 +238,15 @@ def test_detector_quality_of_the_object_itself_its_negative_and_a_place():
     assert table["p_value"][2] == 1
     assert table.loc[3, ["auc", "place", "p_value", "strength"]].isna().all()
     assert table["p_value"][4] > 0.01
+
+
+def test_the_place_alone_is_the_mean_over_all_ways_to_deal_the_masks_out():
+    rng = np.random.default_rng(3)
+    maps, mask = rng.random((4, 2, 2, 2)), rng.random((4, 2, 2)) < 0.5
+    ways = [detector_quality(maps, {"thing": mask[list(order)]}, 0)["auc"] for order in permutations(range(4))]
+    table = detector_quality(maps, {"thing": mask}, 0)
+    np.testing.assert_allclose(table["place"], np.mean(ways, axis=0))
+    assert table["p_value"].isna().all()
 
 
 def test_detector_quality_is_the_same_for_a_monotone_transform_of_the_channel():

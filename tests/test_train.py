@@ -118,6 +118,29 @@ def test_a_regression_predicts_in_the_units_of_its_values():
     np.testing.assert_allclose(predicted.mean(axis=0), values.mean(axis=0), rtol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((9, 2)), "values: got shape .9, 2. for 10 images"),
+        (np.full((10, 2), np.nan), "finite"),
+        (np.ones((10, 2)), "that vary"),
+        (np.arange(10), "2 outputs for 1 values"),
+    ],
+)
+def test_values_that_cannot_be_learned_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        train.fit_regression(tiny_regression, np.zeros((10, 4, 4, 1), np.float32), values, 1, 0.1, 5)
+
+
+def test_only_a_network_that_ends_in_a_bare_dense_layer_learns_values():
+    def squashed(seed):
+        layers = train.keras.layers
+        return train.keras.Sequential([train.keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(1, "sigmoid")])
+
+    with pytest.raises(ValueError, match="ends in 'dense"):
+        train.fit_regression(squashed, np.zeros((10, 4, 4, 1), np.float32), np.arange(10), 1, 0.1, 5)
+
+
 def test_r_squared_is_one_for_the_values_and_zero_for_their_mean():
     values = np.random.default_rng(0).normal(5, [1, 10], (50, 2))
     np.testing.assert_allclose(train.r_squared_of(values, values), 1)
