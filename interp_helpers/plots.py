@@ -444,7 +444,7 @@ def sorted_values(panels, label="PCACE"):
             ordered = np.sort(_known(values))[::-1]
             axis.plot(np.linspace(0, 100, len(ordered)), ordered, color=colour, linewidth=1.3)
         axis.set_title(title, fontsize=13)
-        axis.set_xticks([-10, 0, 50, 100], ["chance", "0", "50", "100"])
+        axis.set_xticks([-10, 20, 60, 100], ["chance", "20", "60", "100"])
         axis.tick_params(labelsize=11)
     figure.supxlabel("channels of a layer, from the highest value, in per cent", fontsize=13)
     figure.supylabel(label, fontsize=13)
