@@ -1,6 +1,6 @@
 """Rank all channels of EfficientNet-Lite0 by PCACE on 300 ImageNet photographs of churches, and some for other classes.
 
-Run by ``make results``, about half an hour on two cores and 6 GB; needs Imagenette. Writes ``imagenet_channels.json``.
+Run by ``make results``, about half an hour on two cores and 8 GB; needs Imagenette. Writes ``imagenet_channels.json``.
 """
 
 import sys
