@@ -415,13 +415,13 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
 
 
 def sorted_values(panels, label="PCACE"):
-    """Draw the values of each layer from the highest to the lowest, and the chance level of each.
+    """Draw the values of each layer from the highest to the lowest, and at the left the chance band of each layer.
 
     Parameters
     ----------
     panels : dict of str to sequence of (values, chance)
-        Title, then for each layer, first to last, the values of its channels and two numbers, the median and the 95 %
-        quantile of permuted scores.
+        Title, then for each layer, first to last, the values of its channels (NaN is left out) and two numbers, the
+        median and the 95 % quantile of permuted scores.
     label : str
 
     Returns
@@ -433,16 +433,18 @@ def sorted_values(panels, label="PCACE"):
     ValueError
         If a panel has no layer.
     """
-    if not panels or not all(len(layers) for layers in panels.values()):
-        raise ValueError("panels: give at least one panel, with at least one layer in each")
-    figure, axes = _grid(len(panels), min(2, len(panels)), 3.1, sharey=True)
+    _check_layers(panels)
+    figure, axes = _grid(len(panels), min(2, len(panels)), 3.1, sharex=True, sharey=True)
     for axis, (title, layers) in zip(axes.flat, panels.items(), strict=False):
+        colours = mpl.colormaps["viridis"](np.linspace(0, 1, len(layers)))
         low, high = np.transpose([chance for _, chance in layers])
-        axis.axhspan(low.min(), high.max(), color=PALE, alpha=0.7, linewidth=0)
-        for colour, (values, _) in zip(mpl.colormaps["viridis"](np.linspace(0, 1, len(layers))), layers, strict=True):
-            ordered = np.sort(np.asarray(values, float)[~np.isnan(np.asarray(values, float))])[::-1]
-            axis.plot(np.linspace(0, 100, len(ordered)), ordered, color=colour, linewidth=1.5)
+        axis.axhspan(low.min(), high.max(), color=PALE, alpha=0.5, linewidth=0)
+        axis.vlines(np.linspace(-16, -4, len(layers)), low, high, colors=colours, linewidth=2.5)
+        for colour, (values, _) in zip(colours, layers, strict=True):
+            ordered = np.sort(_known(values))[::-1]
+            axis.plot(np.linspace(0, 100, len(ordered)), ordered, color=colour, linewidth=1.3)
         axis.set_title(title, fontsize=13)
+        axis.set_xticks([-10, 20, 60, 100], ["chance", "20", "60", "100"])
         axis.tick_params(labelsize=11)
     figure.supxlabel("channels of a layer, from the highest value, in per cent", fontsize=13)
     figure.supylabel(label, fontsize=13)
@@ -451,49 +453,54 @@ def sorted_values(panels, label="PCACE"):
     return figure
 
 
-def layer_histograms(values, chance, names, lines=None, label="PCACE", n_bins=40):
+def layer_histograms(panels, names, lines=None, label="PCACE", n_bins=40):
     """Draw a histogram of values for each layer, as a column of colours, with the chance band of each.
 
     Parameters
     ----------
-    values : sequence of ndarray, each of shape (n_channels,)
-        One for each layer, first to last; NaN is left out.
-    chance : ndarray, shape (n_layers, 2)
-        Median and 95 % quantile of permuted scores.
+    panels : dict of str to sequence of (values, chance)
+        As for `sorted_values`, all with the same layers.
     names : sequence of str
+        Of the layers.
     lines : dict of str to ndarray, shape (n_layers,), optional
-        Other values for each layer, drawn as lines.
+        Other values for each layer, drawn as lines in each panel.
     label : str
     n_bins : int
 
     Returns
     -------
     matplotlib.figure.Figure
+        All shares above a quarter of a layer's channels have the same colour.
 
     Raises
     ------
     ValueError
-        If there is not one chance level and one name for each layer.
+        If a panel has no layer, or another number of layers than there are names.
     """
-    if not len(values) == len(names) == len(chance) > 0:
-        raise ValueError(f"values, chance, names: got {len(values)}, {len(chance)} and {len(names)}; give one a layer")
-    everything = np.concatenate([*values, np.ravel(chance), *(lines or {}).values()]).astype(float)
-    edges = np.linspace(np.nanmin(everything), np.nanmax(everything), n_bins + 1)
-    counts = np.stack([np.histogram(layer, edges)[0] for layer in values], axis=1)
-    shares = counts / np.maximum(counts.sum(axis=0), 1)
-    figure, axis = plt.subplots(figsize=(WIDTH, 4.4))
-    places = np.arange(len(values))
-    across = np.arange(len(values) + 1) - 0.5
-    picture = axis.pcolormesh(across, edges, np.where(shares > 0, shares, np.nan), cmap="viridis")
-    axis.fill_between(places, *np.transpose(chance), color=ACCENT, alpha=0.35, linewidth=0, label="permuted scores")
-    for style, (name, line) in zip(("k-", "k--", "k:"), (lines or {}).items(), strict=False):
-        axis.plot(places, line, style, linewidth=1.8, label=name)
-    step = -(-len(names) // 18)
-    axis.set_xticks(places[::step], names[::step], rotation=90, fontsize=10)
-    axis.set_ylabel(label)
-    axis.tick_params(axis="y", labelsize=11)
-    axis.legend(fontsize=11, loc="upper left", bbox_to_anchor=(0, 1.14), ncols=3, frameon=False)
-    figure.colorbar(picture, ax=axis, aspect=25, label="share of the layer's channels")
+    _check_layers(panels, len(names))
+    lines, places = lines or {}, np.arange(len(names))
+    everything = [_known(values) for layers in panels.values() for pair in layers for values in pair]
+    edges = np.histogram_bin_edges(np.concatenate([*everything, *lines.values()]), n_bins)
+    row_height = 4.4 if len(panels) == 1 else 2.9
+    figure, axes = _grid(len(panels), min(2, len(panels)), row_height, 0.6, sharex=True, sharey=True)
+    step = -(-len(names) // (18 if len(panels) == 1 else 10))
+    for axis, (title, layers) in zip(axes.flat, panels.items(), strict=False):
+        counts = np.stack([np.histogram(_known(values), edges)[0] for values, _ in layers], axis=1)
+        shares = counts / np.maximum(counts.sum(axis=0), 1)
+        shares = np.where(shares > 0, shares, np.nan)
+        picture = axis.pcolormesh(np.arange(len(names) + 1) - 0.5, edges, shares, vmin=0, vmax=0.25, cmap="viridis")
+        low, high = np.transpose([chance for _, chance in layers])
+        axis.plot(places, low, color=ACCENT, linewidth=1.5, label="permuted scores: median, 95 %")
+        axis.plot(places, high, color=ACCENT, linewidth=1.5)
+        axis.fill_between(places, low, high, color=ACCENT, alpha=0.15, linewidth=0)
+        for style, (name, line) in zip(("k-", "k--", "k:"), lines.items(), strict=False):
+            axis.plot(places, line, style, linewidth=1.8, label=name)
+        axis.set_title(title, fontsize=13)
+        axis.set_xticks(places[::step], names[::step], rotation=90)
+        axis.tick_params(labelsize=11)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), fontsize=11, loc="outside upper center", ncols=3)
+    figure.supylabel(label, fontsize=13)
+    figure.colorbar(picture, ax=axes, aspect=30, extend="max", label="share of the layer's channels")
     return figure
 
 
@@ -1028,6 +1035,20 @@ def _grid(n, n_columns, row_height, margin=0, width=WIDTH, **shared):
     for axis in axes.flat[n:]:
         axis.axis("off")
     return figure, axes
+
+
+def _check_layers(panels, n_layers=None):
+    """Refuse panels without layers, or with another number of them than is wanted."""
+    found = [len(layers) for layers in panels.values()]
+    if not found or not all(found) or (n_layers is not None and set(found) != {n_layers}):
+        wanted = "at least one" if n_layers is None else f"{n_layers}, one for each name,"
+        raise ValueError(f"panels: got {found} layers; give at least one panel, with {wanted} in each")
+
+
+def _known(values):
+    """Return values without NaN (or None)."""
+    values = np.asarray(values, float)
+    return values[~np.isnan(values)]
 
 
 def _draw_maps(axis, x, y, side, channels, colour):

@@ -238,6 +238,12 @@ def test_ranking_sorts_channels_leaves_out_dead_ones_and_draws_the_chance_level(
     assert band.get_datalim(axis.transData).extents[[1, 3]].tolist() == [0.3, 0.4]
 
 
+@pytest.mark.parametrize("columns", [{"channel": [0, 0, 1]}, {"null_low": np.nan}])
+def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
+    with pytest.raises(ValueError, match="digit 2"):
+        plots.ranking({"digit 2": ranked(**columns)})
+
+
 def test_map_table_draws_pictures_in_colour_beside_maps():
     pictures = np.random.default_rng(0).random((2, 8, 12, 3))
     figure = plots.map_table({"picture": pictures, "map": pictures[..., :1]})
@@ -247,33 +253,38 @@ def test_map_table_draws_pictures_in_colour_beside_maps():
     np.testing.assert_array_equal(drawn[3], pictures[1, ..., 0])
 
 
-def test_sorted_values_fall_and_the_band_holds_all_chance_levels():
-    layers = [([0.2, np.nan, 0.9], (0.4, 0.5)), ([0.7, 0.1, 0.3, 0.6], (0.3, 0.45))]
-    figure = plots.sorted_values({"one": layers, "two": layers[:1]})
-    lines = figure.axes[0].lines
-    assert [list(line.get_ydata()) for line in lines] == [[0.9, 0.2], [0.7, 0.6, 0.3, 0.1]]
-    assert [line.get_xdata()[[0, -1]].tolist() for line in lines] == [[0, 100]] * 2
-    band = figure.axes[0].patches[0]
-    assert (band.get_y(), band.get_y() + band.get_height()) == (0.3, 0.5)
-    with pytest.raises(ValueError, match="panels: give"):
-        plots.sorted_values({"one": []})
+LAYERS = [([0.2, None, 0.9], (0.4, 0.5)), ([0.7, 0.1, 0.3, 0.6], (0.3, 0.45))]
+
+
+def test_sorted_values_fall_and_each_layer_has_its_chance_band():
+    figure = plots.sorted_values({"one": LAYERS, "two": LAYERS[:1]})
+    axis = figure.axes[0]
+    assert [list(line.get_ydata()) for line in axis.lines] == [[0.9, 0.2], [0.7, 0.6, 0.3, 0.1]]
+    assert [line.get_xdata()[[0, -1]].tolist() for line in axis.lines] == [[0, 100]] * 2
+    assert [[y for _, y in band] for band in axis.collections[0].get_segments()] == [[0.4, 0.5], [0.3, 0.45]]
+    assert (axis.patches[0].get_y(), axis.patches[0].get_y() + axis.patches[0].get_height()) == (0.3, 0.5)
 
 
 def test_layer_histograms_add_up_to_one_in_every_layer():
-    values = [np.array([0.1, 0.2, 0.9]), np.array([0.5, np.nan])]
-    figure = plots.layer_histograms(values, [[0.3, 0.4], [0.2, 0.3]], ["a", "b"], {"line": [0.8, 0.7]}, n_bins=10)
-    axis = figure.axes[0]
-    shares = np.ma.filled(axis.collections[0].get_array(), 0).reshape(10, 2)
-    np.testing.assert_allclose(np.nan_to_num(shares).sum(axis=0), 1)
-    assert axis.lines[0].get_ydata().tolist() == [0.8, 0.7]
-    with pytest.raises(ValueError, match="values, chance, names: got 2, 1 and 2"):
-        plots.layer_histograms(values, [[0, 1]], ["a", "b"])
+    figure = plots.layer_histograms({"one": LAYERS, "two": LAYERS[::-1]}, ["a", "b"], {"a line": [0.8, 0.7]}, n_bins=10)
+    left, right = figure.axes[:2]
+    shares = [np.nan_to_num(np.ma.filled(axis.collections[0].get_array(), 0)).reshape(10, 2) for axis in (left, right)]
+    np.testing.assert_allclose(shares[0].sum(axis=0), 1)
+    np.testing.assert_allclose(shares[0], shares[1][:, ::-1])
+    assert [line.get_ydata().tolist() for line in left.lines] == [[0.4, 0.3], [0.5, 0.45], [0.8, 0.7]]
 
 
-@pytest.mark.parametrize("columns", [{"channel": [0, 0, 1]}, {"null_low": np.nan}])
-def test_ranking_refuses_what_is_not_one_ranking_with_chance(columns):
-    with pytest.raises(ValueError, match="digit 2"):
-        plots.ranking({"digit 2": ranked(**columns)})
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.sorted_values({}),
+        lambda: plots.sorted_values({"one": []}),
+        lambda: plots.layer_histograms({"one": LAYERS}, ["a"]),
+    ],
+)
+def test_layers_and_names_have_to_go_together(draw):
+    with pytest.raises(ValueError, match="panels: got"):
+        draw()
 
 
 def test_rank_table_writes_the_channels_in_order_and_frames_the_first():
