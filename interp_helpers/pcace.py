@@ -35,6 +35,7 @@ from interp_helpers.models import check_images, named_layer, scores, up_to
 STATISTICS = ("multiple", "first", "first_absolute")
 MIN_EIGENVALUE = 1e-12  # share of the largest: what is below is rounding
 MIN_VARIATION = 1e-6  # standard deviation of a pixel, as a share of its largest value: what is below is rounding
+CACHE_LINE = 16  # numbers that a processor reads at once
 BLOCK = 1024  # pixels standardized at a time: they stay in the processor's cache
 
 
@@ -284,7 +285,7 @@ def components(activations, n_components=10):
     maps = _by_channel(activations)
     p = _n_components(n_components, *maps.shape[1:], held_out=False)
     _check_finite(maps)
-    tasks = (joblib.delayed(_principal)(channel, p) for channel in maps)
+    tasks = (joblib.delayed(_principal)(channel, p) for channel in _one_by_one(maps))
     with _one_blas_thread():
         return np.stack([x for x, _ in joblib.Parallel(numba.config.NUMBA_NUM_THREADS, require="sharedmem")(tasks)])
 
@@ -312,11 +313,23 @@ def _measured(maps, work, n_jobs, desc="PCACE"):
         if np.ptp(work.y[fit]) == 0 or np.ptp(work.y[new]) == 0:
             raise ValueError("held_out: the scores of one half are all the same; give another seed or more images")
     # a tuple: joblib would scatter a bare array to one worker of a cluster, and lose it with that worker
-    tasks = (joblib.delayed(_measure)((channel, work)) for channel in maps)
+    tasks = (joblib.delayed(_measure)((channel, work)) for channel in _one_by_one(maps))
     # one thread of BLAS in each of ours: the same sums in the same order, however many of ours there are
     with _one_blas_thread():
         found = joblib.Parallel(_n_jobs(n_jobs), prefer="threads", return_as="generator")(tasks)
         return list(tqdm(found, total=len(maps), desc=desc, leave=False, delay=2, mininterval=0.5))
+
+
+def _one_by_one(maps):
+    """Yield the maps of each channel (m, pixels), contiguous: where channels come last, to read one is to read all."""
+    if maps.flags.c_contiguous:
+        yield from maps
+        return
+    for start in range(0, len(maps), CACHE_LINE):
+        together = np.empty((len(maps[start : start + CACHE_LINE]), *maps.shape[1:]), maps.dtype)
+        for image in range(maps.shape[1]):  # small enough for the processor's cache
+            together[:, image] = maps[start : start + CACHE_LINE, image]
+        yield from together
 
 
 def _one_blas_thread():

@@ -17,7 +17,7 @@ from interp_helpers.ace import ace, ace_many
 from interp_helpers.notebook import store_run
 from interp_helpers.pcace import components, pcace, rank_channels
 
-IMAGES, SIZE, COMPONENTS, PERMUTATIONS, MEMORY = 300, 224, 10, 100, 2.0
+IMAGES, SIZE, COMPONENTS, PERMUTATIONS, MEMORY = 300, 224, 10, 100, 1.5
 LISTING_IMAGES, LISTING_CHANNELS = 10, 3  # the slice of the published script
 REPEATS = 3
 # a middle layer of VGG16 and what is changed of it; the images need larger maps, to stay fewer than their pixels
@@ -55,7 +55,7 @@ def whole_network(model, images):
             COMPONENTS,
             n_permutations=PERMUTATIONS,
             max_memory=MEMORY,
-            batch_size=20,
+            batch_size=10,
             folder=folder,
         )
         seconds = perf_counter() - start
