@@ -95,6 +95,8 @@ def problems():
         text = path.read_text(encoding="utf-8")
         if "Traceback (most recent call last)" in text or 'class="output traceback' in text:
             yield f"page {page} shows a traceback"
+        if 'class="output stderr' in text:
+            yield f"page {page} shows a warning, or what else was written to stderr"
         if number := re.search(r"\bnp\.(?:int|float|bool|str)\w*\([^)]*\)", text):  # code is cut up by its colours
             yield f"page {page} shows a number as NumPy writes it: {number.group()}"
         leftover = re.search(r"\{(glue:text|cite|chapter-time|glue)\}", text)
