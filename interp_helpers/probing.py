@@ -237,7 +237,7 @@ def detector_quality(maps, masks, n_shuffles=100, seed=0):
         value than one elsewhere; equal values count half; 1/2 means no relation, 0 a channel that is dark on the object
         only), place (the same with the mean mask of all images instead of each image's own: what a channel reaches that
         knows the place alone, and the mean over all ways to deal the masks out), p_value (two-sided: how often
-        dealt-out masks are as far from `place`), strength (|2 auc - 1|, from 0 to 1: how well the channel, or its
+        dealt-out masks are as far from `place`), strength (``|2 auc - 1|``, from 0 to 1: how well the channel, or its
         negative, finds the object).
         NaN where a channel is constant.
 
