@@ -34,6 +34,7 @@ def main():
     except ValueError as error:
         fail(error)
     os.environ["INTERP_STATIC"] = "1"  # nobody can turn a widget on a page: explorers draw a figure, no progress bars
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what TensorFlow's optimizer tells itself is nothing for a page
     # only the first run of a builder executes the notebooks, so this is the step that has to be strict
     jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
     command = [jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going"]
