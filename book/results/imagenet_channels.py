@@ -12,7 +12,7 @@ import numpy as np
 from interp_helpers.ace import ace_many
 from interp_helpers.attribution import class_activation_map, concentration, strongest
 from interp_helpers.data import load_photos
-from interp_helpers.layers import activations
+from interp_helpers.layers import activations, batches_of
 from interp_helpers.models import efficientnet_lite0, load_network, scores
 from interp_helpers.notebook import store_run
 from interp_helpers.pcace import components, pcace
@@ -20,6 +20,7 @@ from interp_helpers.pcace import components, pcace
 STATISTICS = ["multiple", "first_absolute"]
 OTHER_CLASSES = ("English springer", "parachute")
 N_IMAGES = 300
+BATCHES = batches_of(N_IMAGES, 25)
 N_PERMUTATIONS = 20
 N_HALF = 64  # channels of a layer with half as many components: each takes as long as ten with ten
 GROUP = 2.5e9  # bytes of activations held at once
@@ -33,7 +34,7 @@ def main():
     names = [layer.name for layer in model.layers if layer.name.endswith(ENDINGS)]
     few = [name for name in names if name in FEW]
     churches, church = prepared(network, "church"), network.index("church")
-    cams = np.concatenate([class_activation_map(model, churches[part], church, upsample=False) for part in batches()])
+    cams = np.concatenate([class_activation_map(model, churches[part], church, upsample=False) for part in BATCHES])
     y = cams.mean(axis=(1, 2)).astype(float) + float(model.get_layer("logits").bias[church])  # which is the score
     results = {"images": N_IMAGES, "components": 10, "permutations": N_PERMUTATIONS, "seed": 0}
     results |= {"picture": of_the_picture(churches, y), "layers": [], "split": []}
@@ -128,8 +129,8 @@ def of_another_class(network, name, names):
 def on_the_cam(maps, cams):
     """Return for each channel how much of its activation falls on the CAM region, and how alike over the images."""
     own, others = strongest(cams, 10), strongest(np.roll(cams, 1, axis=0), 10)
-    share = np.concatenate([concentration(maps[part], own[part]) for part in batches()])
-    elsewhere = np.concatenate([concentration(maps[part], others[part]) for part in batches()])
+    share = np.concatenate([concentration(maps[part], own[part]) for part in BATCHES])
+    elsewhere = np.concatenate([concentration(maps[part], others[part]) for part in BATCHES])
     of_channel = np.nanmean(share, axis=0)
     return {
         "own": rounded(of_channel),
@@ -178,10 +179,6 @@ def prepared(network, name):
 def values(table):
     """Return the values of a layer's channels, in order, for each statistic."""
     return {statistic: rounded(rows.sort_values("channel")["pcace"]) for statistic, rows in table.groupby("statistic")}
-
-
-def batches():
-    return [slice(start, start + 25) for start in range(0, N_IMAGES, 25)]
 
 
 def rounded(values):

@@ -87,7 +87,7 @@ def without(model, layer, scenes, values):
 
 
 def r_squared(predicted, values):
-    return round(float(1 - np.mean((predicted - values) ** 2) / np.var(values)), 4)
+    return round(float(train.r_squared_of(predicted, values)), 4)
 
 
 def rounded(values):
