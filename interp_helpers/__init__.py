@@ -1,7 +1,13 @@
 """Helpers of the executable book *Interpretability of convolutional networks*.
 
-One module for each idea, named after it: import what you need from its module, for example
-``from interp_helpers.data import load_digits``.
+data         images: digits, CIFAR-10, photographs, drawn streets
+models       networks: architectures, trained ones that ship, ImageNet
+engine       what every method stands on: look-up, hooks, gradients, statistics, checks
+layers, attribution, metrics, feature_vis, probing, deconvnet, perturbation, reverse_channels, variation,
+ace, pcace, compare, regression   the methods: one module for each chapter, named after its topic
+keras_vis    the calls of keras-vis
+plots        draws arrays
+train, convert, notebook   what makes the networks and the pages
 """
 
 __version__ = "0.1.0"

@@ -25,9 +25,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 ENGINES = ("numba", "reference")
+
+
 MIN_OBSERVATIONS = 10
+
+
 SPANS = (0.05, 0.2, 0.5)  # of the three running lines: Friedman's tweeter, midrange and woofer
+
+
 SPREADS = (1e-50, 1e50)
+
+
 N_STABLE = 3  # so many values of R-squared in a row must agree within the tolerance
 
 
@@ -340,19 +348,33 @@ def _solve_all(x, y, max_iterations, tolerance, bass, threads):
     return found, *last
 
 
-# Below is what numba compiles. Predictors and y are "variables" here, y being the last. All that depends on the values
-# of a variable but not on what is smoothed along it is computed once for each variable, in its plan.
-
 MULTIPLE, FIRST, R_SQUARED, ITERATIONS = range(4)
+
+
 LEAVES, ENTERS, GAIN, LEVERAGE = range(4)
+
+
 TWEETER, MIDRANGE, WOOFER = range(3)
+
+
 MAX_LEVERAGE = 1 - 1e-10  # from here on only rounding tells the leverage from 1
+
+
 VARIANCE_FLOOR = 1e-3  # a window narrower than this share of the interquartile range has slope 0
+
+
 MIN_BASS_RATIO = 1e-7
+
+
 COLLAPSED = 1e-12  # standard deviation of a theta that is nothing but rounding
 
+
 OPTIONS = {"nogil": True, "error_model": "numpy"}  # division by zero gives inf or NaN, as in NumPy
+
+
 Plan = namedtuple("Plan", ["order", "ranked", "tied", "coefficients"])
+
+
 Scratch = namedtuple("Scratch", ["lines", "residuals", "residual_smooths", "spans", "target", "smooth", "remainder"])
 
 

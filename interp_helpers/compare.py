@@ -10,10 +10,19 @@ import tensorflow as tf
 from scipy.integrate import trapezoid
 from scipy.stats import hypergeom, rankdata
 
-from interp_helpers.attribution import map_gradients
-from interp_helpers.layers import activations, batches_of, kernel_behind, weights_of
-from interp_helpers.models import check_labels, layer_with_kernel, layer_with_maps, n_scores, named_layer, scores
-from interp_helpers.perturbation import vary_channel, without_channels
+from interp_helpers.engine.checks import check_labels
+from interp_helpers.engine.gradients import map_gradients
+from interp_helpers.engine.graph import (
+    channel_kernels,
+    find_layer,
+    kernel_before,
+    kernel_layer,
+    logits_model,
+    n_outputs,
+    spatial_layer,
+)
+from interp_helpers.engine.hooks import activations, batches
+from interp_helpers.variation import vary_channel, without_channels
 
 
 def rank_correlations(table, method="spearman", n_bootstrap=1000, n_permutations=1000, seed=0):
@@ -171,12 +180,12 @@ def importance(model, layer, images, labels, ideal=None, seed=0, batch_size=100)
     """
     labels = _checked_labels(model, images, labels)
     classes = _two_classes(labels)
-    found = layer_with_maps(model, layer)
-    n_channels, behind = found.output.shape[-1], kernel_behind(found)
+    found = spatial_layer(model, layer)
+    n_channels, behind = found.output.shape[-1], kernel_before(found)
     if ideal is not None and np.shape(ideal) != (len(classes), *np.shape(images)[1:]):
         expected = (len(classes), *np.shape(images)[1:])
         raise ValueError(f"ideal: got shape {np.shape(ideal)}; give {expected}, an image for each class")
-    before = np.concatenate([scores(model)(images[p], training=False) for p in batches_of(len(images), batch_size)])
+    before = np.concatenate([logits_model(model)(images[p], training=False) for p in batches(len(images), batch_size)])
     every = vary_channel(model, layer, images, None, "kill", batch_size=batch_size)["change"].to_numpy()
     every = every.reshape(n_channels, *before.shape)
     right, left = before.argmax(axis=1) == labels, (before + every).argmax(axis=2) == labels
@@ -263,7 +272,7 @@ def kernel_norms(model, layer):
     ValueError
         If there is no such layer, or if it has no kernel.
     """
-    return _norms(layer_with_kernel(model, layer))
+    return _norms(kernel_layer(model, layer))
 
 
 def taylor_scores(model, layer, images, labels, batch_size=100):
@@ -292,13 +301,13 @@ def taylor_scores(model, layer, images, labels, batch_size=100):
         If there is no such layer, or if images or labels do not fit the model or each other.
     """
     labels = _checked_labels(model, images, labels)
-    layer_with_maps(model, layer)
+    spatial_layer(model, layer)
 
     def loss(part):
         return lambda reached: tf.nn.sparse_softmax_cross_entropy_with_logits(labels[part], reached)
 
     parts = []
-    for part in batches_of(len(images), batch_size):
+    for part in batches(len(images), batch_size):
         maps, slopes = map_gradients(model, images[part], loss(part), layer, batch_size=batch_size)
         parts.append(np.abs((maps * slopes).mean(axis=(1, 2))))
     return np.concatenate(parts)
@@ -407,7 +416,7 @@ def removal_curves(model, layer, images, labels, table, n_random=20, seed=0, bat
         If the table does not have a row for each channel, or as `perturbation.without_channels`.
     """
     table = _checked_table(table)
-    n_channels = named_layer(model, layer).output.shape[-1]
+    n_channels = find_layer(model, layer).output.shape[-1]
     if len(table) != n_channels:
         raise ValueError(f"table: {len(table)} rows; {layer!r} has {n_channels} channels")
     if "random" in table.columns:
@@ -462,11 +471,8 @@ def removal_areas(curves):
     return rows
 
 
-# --- small things ----------------------------------------------------------------------------------------------------
-
-
 def _norms(layer):
-    return np.abs(weights_of(layer)).sum(axis=0)
+    return np.abs(channel_kernels(layer)).sum(axis=0)
 
 
 def _correlations(values, method):
@@ -503,9 +509,9 @@ def _checked_table(table):
 
 
 def _checked_labels(model, images, labels):
-    if n_scores(model) < 2:
+    if n_outputs(model) < 2:
         raise ValueError(f"model: {model.name!r} has one score; give a network with a score for each class")
-    return check_labels(model, images, labels)
+    return check_labels(labels, len(images), n_outputs(model))
 
 
 def _two_classes(labels):

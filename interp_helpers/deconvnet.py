@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.layers import only_output, recorded
-from interp_helpers.models import check_images, layer_with_maps
-from interp_helpers.probing import chain_of_layers
+from interp_helpers.engine.checks import check_images, check_model
+from interp_helpers.engine.graph import layers_before, spatial_layer
+from interp_helpers.engine.hooks import forward
 
 
 def output_length(length, kernel, stride=1, padding=0):
@@ -131,11 +131,12 @@ def deconvnet(model, images, layer, channel, keep="max"):
     Notes
     -----
     With ``keep="max"`` this is the value of the activation times `attribution.saliency` of the channel's maximum with
-    ``modifier="rectified"``: the same walk back, begun with 1 instead of the activation.
+    ``rule="deconvnet"``: the same walk back, begun with 1 instead of the activation.
     """
-    check_images(model, images)
-    found = layer_with_maps(model, layer)
-    chain = chain_of_layers(found)
+    model = check_model(model)
+    images = check_images(model, images)
+    found = spatial_layer(model, layer)
+    chain = layers_before(found)
     n_channels = found.output.shape[-1]
     if isinstance(channel, bool) or not isinstance(channel, int | np.integer) or not 0 <= channel < n_channels:
         raise ValueError(f"channel: got {channel}; {layer!r} has {n_channels}, counted from 0")
@@ -143,12 +144,11 @@ def deconvnet(model, images, layer, channel, keep="max"):
         raise ValueError(f"keep: got {keep!r}; give 'max' or 'all'")
     for step in chain:
         _check_way_back(step)
-    with recorded(chain) as outputs:
-        model(tf.convert_to_tensor(images, tf.float32), training=False)
-    put_out = [tf.convert_to_tensor(images, tf.float32)] + [only_output(step, outputs) for step in chain]
-    signal = _only(put_out[-1], channel, keep)
-    for step, put_in in zip(reversed(chain), reversed(put_out[:-1]), strict=True):
-        signal = _back(step, signal, put_in)
+    _, recorded = forward(model, images, chain, whole=False)
+    outputs = [tf.constant(images), *(recorded[step] for step in chain)]
+    signal = _only(outputs[-1], channel, keep)
+    for step, inputs in zip(reversed(chain), reversed(outputs[:-1]), strict=True):
+        signal = _back(step, signal, inputs)
     return signal.numpy()
 
 
@@ -162,16 +162,16 @@ def _only(maps, channel, keep):
     return chosen[..., None] * tf.one_hot(channel, maps.shape[-1])
 
 
-def _back(layer, signal, put_in):
-    """Walk one layer back; `put_in` is what went into it on the way forward."""
+def _back(layer, signal, inputs):
+    """Walk one layer back; `inputs` is what went into it on the way forward."""
     if isinstance(layer, keras.layers.MaxPooling2D):
-        _, switches = max_pool_with_switches(put_in, layer.pool_size[0])
-        return unpool(signal, switches, put_in.shape[1:])
+        _, switches = max_pool_with_switches(inputs, layer.pool_size[0])
+        return unpool(signal, switches, inputs.shape[1:])
     if isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu:
         signal = tf.nn.relu(signal)
     if isinstance(layer, keras.layers.Conv2D):
         signal = tf.nn.conv2d_transpose(
-            signal, layer.kernel, put_in.shape, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
+            signal, layer.kernel, inputs.shape, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
         )
     return signal
 

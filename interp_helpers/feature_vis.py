@@ -6,15 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.attribution import (
-    blurred,
-    check_request,
-    first_few,
-    forward_function,
-    modified_relus,
-    target_values,
-)
-from interp_helpers.models import check_images, load_checkpoint
+from interp_helpers.engine.checks import check_images, check_model, first_few
+from interp_helpers.engine.gradients import backprop_replacements, check_request, forward_function, target_values
+from interp_helpers.engine.images import gaussian_blur
+from interp_helpers.models.checkpoints import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def maximize(
     jitter=0,
     fourier=False,
     pixel_range=(0.0, 1.0),
-    modifier=None,
+    rule=None,
     pool="sum",
     start=None,
     seed=0,
@@ -84,7 +79,7 @@ def maximize(
         Change the spectrum instead of the pixels, each frequency scaled by its wavelength (Olah et al. 2017).
     pixel_range : (float, float) or None
         Pixels are kept inside; None lets them go anywhere.
-    modifier : None, "guided" or "rectified"
+    rule : None, "guided" or "deconvnet"
         As in `attribution.saliency`.
     pool : "sum", "mean" or "max"
         How the map of a channel of an inner layer becomes one number.
@@ -107,6 +102,7 @@ def maximize(
     UserWarning
         If a target never reacts to its image: a ReLU that is off (dead) has no direction to climb.
     """
+    model = check_model(model)
     if target is None:
         if layer is None:
             raise ValueError("target: None means a whole layer; name it by layer")
@@ -122,8 +118,8 @@ def maximize(
         raise ValueError(f"n_steps={n_steps}, step_size={step_size}, jitter={jitter}: give positive numbers")
     rng = np.random.default_rng(seed)
     images = _beginning(model, target, start, pixel_range, rng)
-    check_request(model, target, layer, modifier, pool, len(images))
-    forward = forward_function(model, layer)
+    target = check_request(model, target, layer, rule, pool, len(images))
+    run, replace = forward_function(model, layer), backprop_replacements(model, rule)
     from_values = _from_spectrum(images.shape[1:], pixel_range) if fourier else tf.identity
     values = _spectrum(images, pixel_range) if fourier else images
     size = float(np.prod(images.shape[1:]))
@@ -135,25 +131,24 @@ def maximize(
         with tf.GradientTape() as tape:
             tape.watch(values)
             images = from_values(values)
-            wanted = target_values(forward(tf.roll(images, shift, axis=(1, 2))), target, pool)
+            wanted = target_values(run(tf.roll(images, shift, axis=(1, 2)), replace)[0], target, pool)
             aim = wanted - _penalty(images, l2, lp_norm / size, total_variation / size)
         gradient = tape.gradient(aim, values, unconnected_gradients="zero")
         gradient /= tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True)) + _EPSILON
         cache = _DECAY * cache + (1 - _DECAY) * gradient**2
         values += step_size * gradient / tf.sqrt(cache + _EPSILON)
         if blur and not fourier:
-            values = blurred(values, blur)
+            values = gaussian_blur(values, blur)
         if pixel_range is not None and not fourier:
             values = tf.clip_by_value(values, *pixel_range)
         return values, cache, wanted
 
-    with modified_relus(model, modifier):
-        for _ in range(n_steps):
-            shift = tf.constant(rng.integers(-jitter, jitter + 1, 2), tf.int32)
-            values, cache, wanted = step(values, cache, shift)
-            history.append(wanted.numpy())
-        images = from_values(values)
-        final = target_values(forward(images), target, pool)
+    for _ in range(n_steps):
+        shift = tf.constant(rng.integers(-jitter, jitter + 1, 2), tf.int32)
+        values, cache, wanted = step(values, cache, shift)
+        history.append(wanted.numpy())
+    images = from_values(values)
+    final = target_values(run(images, replace)[0], target, pool)
     history = np.array(history)
     stuck = np.flatnonzero((history == final.numpy()).all(axis=0))
     if len(stuck):
@@ -176,7 +171,10 @@ def load_ideal_digits():
 # how the ideal digits of the book are made
 IDEAL_DIGITS = {"n_steps": 200, "l2": 0.1, "total_variation": 100.0}
 
+
 _IDEAL_DIGITS = []
+
+
 _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
 
 

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.attribution import map_gradients, saliency
+from interp_helpers.attribution import saliency
+from interp_helpers.engine.checks import check_images, check_model
+from interp_helpers.engine.gradients import map_gradients
 from interp_helpers.feature_vis import maximize
-from interp_helpers.models import check_images
 
 
 def find_layer_idx(model, layer_name):
@@ -215,7 +216,7 @@ def visualize_activation(
         lp_norm=(lp_norm_weight or 0) / act_max_weight,
         total_variation=(tv_weight or 0) / act_max_weight,
         pixel_range=None,
-        modifier=_modifier(backprop_modifier),
+        rule=_modifier(backprop_modifier),
         start=start,
     )
     image = made.images[0] - made.images[0].mean()
@@ -241,7 +242,7 @@ def _prepared(model, layer_idx, seed_input):
     if image.shape[1:] != model.input_shape[1:] and moved.shape[1:] == model.input_shape[1:]:
         image = moved
     image = image.astype(np.float32)
-    check_images(model, image)
+    image = check_images(check_model(model), image)
     if len(image) != 1:
         raise ValueError(f"seed_input: got {len(image)} images; give one (attribution.saliency takes many)")
     return model.layers[layer_idx], image
@@ -278,7 +279,7 @@ def _penultimate_layer(model, layer_idx, penultimate_layer_idx):
 
 
 def _modifier(name):
-    names = {None: None, "guided": "guided", "relu": "rectified", "rectified": "rectified", "deconv": "rectified"}
+    names = {None: None, "guided": "guided", "relu": "deconvnet", "rectified": "deconvnet", "deconv": "deconvnet"}
     if name not in names:
         raise ValueError(f"backprop_modifier: got {name!r}; give one of {', '.join(map(repr, names))}")
     return names[name]
@@ -308,7 +309,11 @@ def _finished(values, colorize):
 
 
 _EPSILON = 1e-7  # what Keras 2 adds to denominators
+
+
 _WITH_MAPS = ("Conv", "DepthwiseConv", "SeparableConv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool")
+
+
 _GRAD_MODIFIERS = {
     None: lambda gradient: gradient,
     "absolute": np.abs,

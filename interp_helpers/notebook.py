@@ -63,7 +63,7 @@ def quiz(name):
     ValueError
         If there are no questions of that name.
     """
-    questions = _read_json([PACKAGE / "quizzes"], name, "no questions")
+    questions = _read_json("quizzes", name, "no questions")
     from jupyterquiz import display_quiz
 
     display_quiz(questions, shuffle_answers=False, max_width=720, colors=_QUIZ_COLOURS)
@@ -87,8 +87,7 @@ def load_stored_run(name):
     ValueError
         If there is no such run.
     """
-    # in an installed package the stored runs are inside it, in a checkout they are in book/
-    run = _read_json([PACKAGE / "results", PACKAGE.parent / "book" / "results"], name, "no stored run")
+    run = _read_json("results", name, "no stored run")
     versions = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
     print(f"Stored run of {run['script']}, {run['date']} ({versions}); make results makes it again.")
     return run
@@ -236,7 +235,9 @@ _QUIZ_COLOURS = {
 }
 
 
-def _read_json(folders, name, missing):
+def _read_json(folder, name, missing):
+    # in an installed package the folder is inside it, in a checkout it is in book/
+    folders = [PACKAGE / folder, PACKAGE.parent / "book" / folder]
     for folder in folders:
         if (folder / f"{name}.json").exists():
             return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

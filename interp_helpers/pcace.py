@@ -29,19 +29,28 @@ from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
 from interp_helpers.ace import MIN_OBSERVATIONS, ace, ace_many
-from interp_helpers.layers import batches_of, kernel_behind, only_output, recorded, weights_of
-from interp_helpers.models import check_images, named_layer, scores, up_to
+from interp_helpers.engine.checks import check_images, check_model
+from interp_helpers.engine.graph import channel_kernels, find_layer, kernel_before, logits_model
+from interp_helpers.engine.hooks import batches, forward, memory_passes, to_numpy
 
 STATISTICS = ("multiple", "first", "first_absolute")
+
+
 MIN_EIGENVALUE = 1e-12  # share of the largest: what is below is rounding
+
+
 MIN_VARIATION = 1e-6  # standard deviation of a pixel, as a share of its largest value: what is below is rounding
+
+
 CACHE_LINE = 16  # numbers that a processor reads at once
+
+
 BLOCK = 1024  # pixels standardized at a time: they stay in the processor's cache
 
 
 def pcace(
     activations,
-    scores,
+    logits_model,
     n_components=10,
     statistic="multiple",
     n_permutations=0,
@@ -107,7 +116,7 @@ def pcace(
     """
     maps = _by_channel(activations)
     _check_options(maps.shape[1], statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs)
-    y = _checked_scores(scores, maps.shape[1])
+    y = _checked_scores(logits_model, maps.shape[1])
     p = _n_components(n_components, *maps.shape[1:], held_out)
     work = Work(y, p, n_permutations, n_bootstrap, held_out, seed)
     return _table(_measured(maps, work, n_jobs), statistic)
@@ -115,7 +124,7 @@ def pcace(
 
 def group_pcace(
     activations,
-    scores,
+    logits_model,
     groups,
     n_components=10,
     statistic="multiple",
@@ -150,7 +159,7 @@ def group_pcace(
     """
     maps = _by_channel(activations)
     _check_options(maps.shape[1], statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs)
-    y = _checked_scores(scores, maps.shape[1])
+    y = _checked_scores(logits_model, maps.shape[1])
     groups = {name: tuple(channels) for name, channels in dict(groups).items()}
     if not groups:
         raise ValueError("groups: is empty; give names with the channels of each")
@@ -223,13 +232,13 @@ def rank_channels(
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"layers: got {names}; give the names of different layers, at least one")
-    found = {name: named_layer(model, name) for name in names}
-    check_images(model, images)
+    model = check_model(model)
+    found = {name: find_layer(model, name) for name in names}
+    images = check_images(model, images)
     _check_options(len(images), statistic, n_permutations, n_bootstrap, held_out, seed, n_jobs)
     scoring, wanted = _score_wanted(model, target, len(images))
     if not max_memory > 0:
         raise ValueError(f"max_memory: got {max_memory}; give a positive number of gigabytes")
-    batches = batches_of(len(images), batch_size)
     shapes = _shapes(found, scoring, images[:1])
     p = {name: _n_components(n_components, len(images), prod(shapes[name][:-1]), held_out) for name in names}
     options = n_permutations, n_bootstrap, held_out, seed
@@ -241,8 +250,8 @@ def rank_channels(
     missing = {name: shapes[name] for name in names if tables[name] is None}
     measured = {name: [] for name in missing}
     y = _checked_scores(wanted, len(images)) if wanted.ndim == 1 else None
-    for parts in _passes(missing, len(images), max_memory):
-        blocks, reached = _read(scoring, found, shapes, parts, images, batches, with_scores=y is None)
+    for parts in memory_passes(missing, len(images), max_memory):
+        blocks, reached = _read(scoring, found, shapes, parts, images, batch_size, with_scores=y is None)
         if y is None:
             y = _checked_scores((reached * wanted).sum(axis=1), len(images))
         for name, channels in parts:
@@ -288,9 +297,6 @@ def components(activations, n_components=10):
     tasks = (joblib.delayed(_principal)(channel, p) for channel in _one_by_one(maps))
     with _one_blas_thread():
         return np.stack([x for x, _ in joblib.Parallel(numba.config.NUMBA_NUM_THREADS, require="sharedmem")(tasks)])
-
-
-# --- one channel -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -453,9 +459,6 @@ def _draw(y, rng):
             return rows
 
 
-# --- all channels ----------------------------------------------------------------------------------------------------
-
-
 def _table(measured, statistic):
     """Return the table of `pcace` for what `_measure` found of each channel."""
     tables = []
@@ -493,9 +496,6 @@ def _with_chance(value, null):
     return table.assign(null_low=low, null_median=middle, null_high=high, p_value=p_value, q_value=q_value)
 
 
-# --- from the network to maps ----------------------------------------------------------------------------------------
-
-
 def _score_wanted(model, target, n):
     """Return the model to run and what to make of its output: values (n,), or weights (n, n_scores) of the scores."""
     values = None if isinstance(target, dict) else np.asarray(target)
@@ -503,7 +503,7 @@ def _score_wanted(model, target, n):
         if values.shape != (n,):
             raise ValueError(f"target: got floats of shape {values.shape}; give one value for each of the {n} images")
         return model, values
-    scoring = scores(model)
+    scoring = logits_model(model)
     n_scores = scoring.output_shape[-1]
     weights = np.zeros((n, n_scores))
     chosen = np.array(list(target)) if values is None else values
@@ -529,30 +529,7 @@ def _score_wanted(model, target, n):
     return scoring, weights
 
 
-def _passes(shapes, n, max_memory):
-    """Cut layers into blocks of channels, and sort the blocks into passes over the images that fit into memory.
-
-    Returns
-    -------
-    list of list of (str, slice)
-        For each pass, the layers and their channels.
-    """
-    passes, room = [], 0
-    for name, shape in shapes.items():
-        of_channel = 4 * n * prod(shape[:-1]) / 1e9
-        start = 0
-        while start < shape[-1]:
-            if room < of_channel:
-                passes.append([])
-                room = max(max_memory, of_channel)  # one channel at least
-            stop = min(shape[-1], start + int(room / of_channel))
-            passes[-1].append((name, slice(start, stop)))
-            room -= (stop - start) * of_channel
-            start = stop
-    return passes
-
-
-def _read(scoring, found, shapes, parts, images, batches, with_scores):
+def _read(scoring, found, shapes, parts, images, batch_size, with_scores):
     """Run the network over the images, as far as needed.
 
     Returns
@@ -566,36 +543,21 @@ def _read(scoring, found, shapes, parts, images, batches, with_scores):
         np.empty((channels.stop - channels.start, len(images), prod(shapes[name][:-1])), np.float32)
         for name, channels in parts
     ]
-    wanted = [found[name] for name in dict(parts)]
-    network, reached = scoring if with_scores else _shortened(scoring, wanted, images[:1]), []
-    with recorded(wanted) as outputs:
-        for batch in tqdm(batches, desc="activations", leave=False, delay=2):
-            output = network(images[batch], training=False)
-            if with_scores:
-                reached.append(keras.ops.convert_to_numpy(output))
-            for block, (name, channels) in zip(blocks, parts, strict=True):
-                values = keras.ops.convert_to_numpy(only_output(found[name], outputs)[..., channels])
-                block[:, batch] = np.moveaxis(values.reshape(len(values), -1, len(block)), -1, 0)
-            outputs.clear()
+    wanted, reached = [found[name] for name in dict(parts)], []
+    for batch in tqdm(batches(len(images), batch_size), desc="activations", leave=False, delay=2):
+        output, recorded = forward(scoring, images[batch], wanted, whole=with_scores)
+        if with_scores:
+            reached.append(keras.ops.convert_to_numpy(output))
+        for block, (name, channels) in zip(blocks, parts, strict=True):
+            values = to_numpy(recorded[found[name]][..., channels])
+            block[:, batch] = np.moveaxis(values.reshape(len(values), -1, len(block)), -1, 0)
     return blocks, np.concatenate(reached) if with_scores else None
-
-
-def _shortened(model, layers, image):
-    """Return the part of a model that ends with the last of some layers; the model itself if that misses others."""
-    own = [layer for layer in model.layers if layer in layers]
-    if len(own) < len(layers):  # inside a model inside the model
-        return model
-    shorter = up_to(model, own[-1].output)
-    with recorded(layers) as outputs:
-        shorter(image, training=False)
-    return shorter if all(len(outputs.get(id(layer), [])) == 1 for layer in layers) else model
 
 
 def _shapes(found, scoring, image):
     """Return the shape of what each layer puts out for one image, by name."""
-    with recorded(found.values()) as outputs:
-        scoring(image, training=False)
-        shapes = {name: tuple(only_output(layer, outputs).shape[1:]) for name, layer in found.items()}
+    _, recorded = forward(scoring, image, found.values(), whole=False)
+    shapes = {name: tuple(recorded[layer].shape[1:]) for name, layer in found.items()}
     for name, shape in shapes.items():
         if len(shape) not in (1, 3):
             raise ValueError(
@@ -607,14 +569,11 @@ def _shapes(found, scoring, image):
 def _kernels(layer, n_channels):
     """Return channel, mean_weight and reverse of the kernel that makes the channels of a layer."""
     table = pd.DataFrame({"channel": np.arange(n_channels), "mean_weight": np.nan, "reverse": pd.NA})
-    made_by = kernel_behind(layer)
+    made_by = kernel_before(layer)
     if made_by is not None:
-        table["mean_weight"] = weights_of(made_by).mean(axis=0)
+        table["mean_weight"] = channel_kernels(made_by).mean(axis=0)
         table["reverse"] = table["mean_weight"] < 0
     return table.astype({"reverse": "boolean"})
-
-
-# --- results on disk --------------------------------------------------------------------------------------------------
 
 
 def _claim(folder, data, settings):
@@ -658,9 +617,6 @@ def _replace(path, write):
     beside = path.with_name(path.name + ".part")
     write(beside)
     os.replace(beside, path)
-
-
-# --- what is accepted ------------------------------------------------------------------------------------------------
 
 
 def _by_channel(activations):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import pandas as pd
-from scipy.ndimage import distance_transform_edt
-from scipy.stats import rankdata
 
-from interp_helpers.layers import activations, batches_of
-from interp_helpers.models import check_images, layer_with_maps, named_layer
+from interp_helpers.data.digits import _grey
+from interp_helpers.engine.checks import check_images, check_model
+from interp_helpers.engine.graph import find_layer, layers_before, spatial_layer
+from interp_helpers.engine.hooks import activations, batches
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def receptive_field(model, layer, input_shape=None):
     Going forward: a window of k cells adds (k - 1) times the stride so far to the size, and multiplies the stride by
     its own; padding moves the offset (Araujo, Norris and Sim 2019).
     """
-    chain = chain_of_layers(layer_with_maps(model, layer))
+    chain = layers_before(spatial_layer(model, layer))
     extent = list(input_shape or model.input_shape[1:3])
     size, stride, offset = [1, 1], [1, 1], [0, 0]
     for step in chain:
@@ -107,8 +107,9 @@ def pooled(model, images, layer, pool="max", batch_size=250):
     if pool not in ("max", "mean"):
         raise ValueError(f"pool: got {pool!r}; give 'max' or 'mean'")
     parts = []
-    check_images(model, images)
-    for part in batches_of(len(images), batch_size):
+    model = check_model(model)
+    images = check_images(model, images)
+    for part in batches(len(images), batch_size):
         values = activations(model, images[part], layer)
         places = tuple(range(1, values.ndim - 1))
         parts.append(getattr(values, pool)(axis=places) if places else values)
@@ -138,7 +139,7 @@ def maximally_activating(model, images, layer, channel, k=9, pool="max"):
     ValueError
         As in `pooled`; if there is no such channel, or if there are fewer than 2 k images.
     """
-    n_channels = named_layer(model, layer).output.shape[-1]
+    n_channels = find_layer(model, layer).output.shape[-1]
     channels = np.atleast_1d(channel)
     if channels.dtype.kind not in "iu" or channels.min() < 0 or channels.max() >= n_channels:
         raise ValueError(f"channel: got {channel}; {layer!r} has {n_channels}, counted from 0")
@@ -168,125 +169,6 @@ def maximally_activating(model, images, layer, channel, k=9, pool="max"):
             )
         )
     return pd.concat(tables, ignore_index=True)
-
-
-def ink_shape(images, threshold=0.5):
-    """Measure what a pen stroke is like: how much ink, how thick, how slanted.
-
-    Parameters
-    ----------
-    images : ndarray, shape (N, height, width, 1), white on black
-    threshold : float
-        Pixels above it are ink, for the stroke width.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each image: ink (mean pixel); width (stroke width in pixels: four times the mean distance of ink
-        from its border, as for a long bar); slant (degrees from upright, positive to the right: from the second
-        moments of the ink, atan(-mu_xy / mu_yy) with rows counted downwards); height and breadth (extent of the ink
-        in pixels).
-
-    Raises
-    ------
-    ValueError
-        For another shape, or if an image has no ink.
-    """
-    grey = _grey(images)
-    ink = grey > threshold
-    if not ink.any(axis=(1, 2)).all():
-        blank = np.flatnonzero(~ink.any(axis=(1, 2)))[:5]
-        raise ValueError(f"images: there is no pixel above {threshold} in image {', '.join(map(str, blank))}")
-    framed = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
-    # to the border, which is half a pixel nearer than the centre of the first black pixel
-    depth = [distance_transform_edt(mask)[mask].mean() - 0.5 for mask in framed]
-    rows, columns = np.mgrid[: grey.shape[1], : grey.shape[2]]
-    mass = grey.sum(axis=(1, 2))
-    mean = [(grey * place).sum(axis=(1, 2)) / mass for place in (rows, columns)]
-    down, right = (place - centre[:, None, None] for place, centre in zip((rows, columns), mean, strict=True))
-    mu_yy, mu_xy = (grey * down**2).sum(axis=(1, 2)), (grey * down * right).sum(axis=(1, 2))
-    extent = [np.array([np.ptp(np.flatnonzero(i.any(axis=axis))) + 1 for i in ink]) for axis in (1, 0)]
-    return pd.DataFrame(
-        {
-            "ink": grey.mean(axis=(1, 2)),
-            "width": 4 * np.array(depth),
-            "slant": np.degrees(np.arctan2(-mu_xy, mu_yy)),
-            "height": extent[0],
-            "breadth": extent[1],
-        }
-    )
-
-
-def detector_quality(maps, masks, n_shuffles=100, seed=0):
-    """Measure how well each channel tells the pixels of an object from all others, in all images together.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (N, height, width, channels)
-        What a layer put out for N images; each pixel of an image has the value of its cell.
-    masks : dict of str to ndarray of bool, each of shape (N, rows, columns)
-        Where each object is; rows and columns are multiples of those of the maps.
-    n_shuffles : int
-        How often the masks are dealt out to other images, for the p-value; 0: none (NaN).
-    seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel and object: channel, object, auc (probability that a pixel on the object has a larger
-        value than one elsewhere; equal values count half; 1/2 means no relation, 0 a channel that is dark on the object
-        only), place (the same with the mean mask of all images instead of each image's own: what a channel reaches that
-        knows the place alone, and the mean over all ways to deal the masks out), p_value (two-sided: how often
-        dealt-out masks are as far from `place`), strength (``|2 auc - 1|``, from 0 to 1: how well the channel, or its
-        negative, finds the object).
-        NaN where a channel is constant.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, if values are not finite, or if an object is in no pixel or in all.
-
-    Notes
-    -----
-    The area under the ROC curve from ranks: with s the share of the object in each of P cells, S their sum and r the
-    mean ranks of the values minus 1/2, (sum of s r - S^2 / 2) / (S (P - S)); for cells of one pixel that is the
-    statistic of Mann and Whitney.
-    """
-    maps = np.asarray(maps)
-    if maps.ndim != 4 or not maps.size or not np.isfinite(maps).all():
-        raise ValueError(f"maps: got shape {maps.shape}; give (N, height, width, channels), finite")
-    if not masks or not isinstance(n_shuffles, int | np.integer) or n_shuffles < 0:
-        raise ValueError(f"masks, n_shuffles: got {list(masks)}, {n_shuffles!r}; give a mask, and a number from 0")
-    shares = np.stack([_share_of_cells(name, mask, maps.shape) for name, mask in masks.items()])  # (objects, N, cells)
-    n, n_cells = shares.shape[1:]
-    flat = np.moveaxis(maps, 3, 0).reshape(maps.shape[3], -1)
-    ranks = np.stack([rankdata(values) - 0.5 for values in flat]).reshape(len(flat), n, n_cells)
-    area, p = shares.sum(axis=(1, 2)), n * n_cells
-
-    def auc(won):
-        return (won - area**2 / 2) / (area * (p - area))  # (channels, objects)
-
-    def dealt(order):
-        return auc(np.tensordot(ranks, shares[:, order], axes=([1, 2], [1, 2])))
-
-    rng = np.random.default_rng(seed)
-    measured, place = dealt(slice(None)), auc(ranks.sum(axis=1) @ shares.mean(axis=1).T)
-    far = np.abs(measured - place) - 1e-12
-    as_far = np.sum([np.abs(dealt(rng.permutation(n)) - place) >= far for _ in range(n_shuffles)], axis=0)
-    p_value = (1 + as_far) / (1 + n_shuffles) if n_shuffles else np.full(measured.shape, np.nan)
-    table = pd.DataFrame(
-        {
-            "channel": np.repeat(np.arange(len(flat)), len(masks)),
-            "object": list(masks) * len(flat),
-            "auc": measured.ravel(),
-            "place": place.ravel(),
-            "p_value": p_value.ravel(),
-            "strength": np.abs(2 * measured - 1).ravel(),
-        }
-    )
-    constant = np.repeat(np.ptp(flat, axis=1) == 0, len(masks))
-    table.loc[constant, ["auc", "place", "p_value", "strength"]] = np.nan
-    return table
 
 
 def orientation_energy(images):
@@ -321,49 +203,6 @@ def orientation_energy(images):
             "falling": mean_square(down - right) / 2,
         }
     )
-
-
-def chain_of_layers(layer):
-    """Return the layers from the input to `layer`, in order; refuse branches.
-
-    Raises
-    ------
-    ValueError
-        If branches meet on the way.
-    """
-    chain, tensor = [], layer.output
-    while True:
-        operation, node, _ = tensor._keras_history
-        inputs = operation._inbound_nodes[node].input_tensors
-        if not inputs:
-            return chain[::-1]
-        if len(inputs) > 1:
-            raise ValueError(f"layer: {layer.name!r} lies behind {operation.name!r}, where branches meet")
-        chain.append(operation)
-        tensor = inputs[0]
-
-
-def _grey(images):
-    """Return images (N, height, width, 1) without their last axis, as float64."""
-    if np.ndim(images) != 4 or np.shape(images)[3] != 1:
-        raise ValueError(f"images: got shape {np.shape(images)}; give (N, height, width, 1)")
-    return np.asarray(images, np.float64)[..., 0]
-
-
-def _share_of_cells(name, mask, shape):
-    """Return the share of an object in each cell of maps of a shape, (N, cells)."""
-    mask = np.asarray(mask)
-    fits = mask.ndim == 3 and len(mask) == shape[0] and not mask.shape[1] % shape[1] and not mask.shape[2] % shape[2]
-    if mask.dtype != bool or not fits:
-        raise ValueError(
-            f"masks: {name!r} is {mask.dtype} of shape {mask.shape} beside maps of {shape[:3]}; give bool, (N, rows, "
-            "columns), multiples of the maps'"
-        )
-    if mask.all() or not mask.any():
-        raise ValueError(f"masks: {name!r} is in every pixel or in none; there is nothing to tell apart")
-    rows, columns = mask.shape[1] // shape[1], mask.shape[2] // shape[2]
-    cells = mask.reshape(shape[0], shape[1], rows, shape[2], columns)
-    return cells.mean(axis=(2, 4)).reshape(shape[0], -1)
 
 
 def _geometry(layer, extent):
@@ -404,6 +243,8 @@ _WINDOWS = (
     keras.layers.MaxPooling2D,
     keras.layers.AveragePooling2D,
 )
+
+
 _PLACE_BY_PLACE = (
     keras.layers.ReLU,
     keras.layers.Activation,

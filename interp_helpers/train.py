@@ -7,12 +7,8 @@ digits as well), ``cats_dogs``, ``cifar10``, ``ink`` (stroke width and slant), `
 """
 
 import argparse
-import hashlib
-import io
 import json
-import platform
 import sys
-import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -21,16 +17,30 @@ import numpy as np
 import tensorflow as tf
 
 from interp_helpers import data, models, probing, scenes
+from interp_helpers.models.checkpoints import save_half_precision, write_card
+from interp_helpers.regression import fit_regression, r_squared_of
 
 EPOCHS, BATCH_SIZE = 1, 32  # as in the tutorial, section 3.1
+
+
 GAP_EPOCHS = 16
+
+
 CATS_DOGS_EPOCHS, CATS_DOGS_LEARNING_RATE = 30, 5e-4
+
+
 CIFAR10_EPOCHS, CIFAR10_LEARNING_RATE, CIFAR10_BATCH_SIZE = 30, 1e-3, 64
+
+
 REGRESSION = {  # of chapter 14: epochs, learning rate, batch size
     "ink": (5, 3e-3, 128),
     "street": (16, 3e-3, 64),
 }
+
+
 N_SCENES = {"train": 6000, "test": 2000}
+
+
 TRAINING_SCENES = 1000  # their seed; the test scenes have the next one
 
 
@@ -275,63 +285,6 @@ def ship_street(folder, seed=0, name="street", effects=None):
     )
 
 
-def fit_regression(build, images, values, epochs, learning_rate, batch_size, seed=0, verbose=0, mirrored=False):
-    """Train a network to predict values; its output is in their units.
-
-    Parameters
-    ----------
-    build : callable
-        From a seed to an untrained network that ends in a dense layer without activation.
-    images : ndarray, shape (N, height, width, channels)
-    values : ndarray, shape (N, n_values), or (N,) for one
-        Standardized for training; mean and standard deviation are then put into the weights of the last layer.
-    epochs : int
-    learning_rate : float
-        Falls to 0 as a cosine.
-    batch_size, seed, verbose : int
-    mirrored : bool
-        Whether to mirror images at random, left to right.
-
-    Returns
-    -------
-    keras.Model
-
-    Raises
-    ------
-    ValueError
-        If there is not one row of finite values that vary for each image, or if the network ends otherwise.
-    """
-    values = np.asarray(values, float).reshape(len(values), -1)
-    mean, sd = values.mean(axis=0), values.std(axis=0)
-    if len(values) != len(images) or not np.isfinite(values).all() or not (sd > 0).all():
-        raise ValueError(
-            f"values: got shape {values.shape} for {len(images)} images, standard deviations {sd}; give finite numbers "
-            "that vary, a row for each image"
-        )
-    tf.config.experimental.enable_op_determinism()
-    model = build(seed)
-    last = model.layers[-1]
-    if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.linear:
-        raise ValueError(f"build: the network ends in {last.name!r}; give one that ends in a bare dense layer")
-    if last.units != values.shape[1]:
-        raise ValueError(f"build: the network has {last.units} outputs for {values.shape[1]} values")
-    inputs = keras.Input(images.shape[1:])
-    changed = keras.layers.RandomFlip("horizontal", seed=seed)(inputs) if mirrored else inputs
-    whole = keras.Model(inputs, model(changed))
-    falling = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(images) // batch_size))
-    whole.compile(optimizer=keras.optimizers.Adam(falling), loss="mse")
-    whole.fit(images, (values - mean) / sd, batch_size=batch_size, epochs=epochs, verbose=verbose)
-    kernel, bias = last.get_weights()
-    last.set_weights([kernel * sd, bias * sd + mean])
-    return model
-
-
-def r_squared_of(predicted, values):
-    """Return the share of the variance of `values`, (N,) or (N, k), that predictions explain, for each of the k."""
-    residual = ((values - predicted) ** 2).mean(axis=0)
-    return 1 - residual / values.var(axis=0)
-
-
 def full_mnist(with_digits=False):
     """Return MNIST, as a rule without the embedded digits, or refuse: what ships is trained on the full set only.
 
@@ -499,68 +452,9 @@ def _save_and_predict(model, path, images, values, expected=None):
     return shipped, {name: [float(value) for value in values] for name, values in found.items()}
 
 
-def write_card(path, **content):
-    """Write the card of the network saved beside `path`, and return it."""
-    sha256 = hashlib.sha256(path.with_suffix(".keras").read_bytes()).hexdigest()
-    card = {"name": path.stem, **content, "versions": versions(), "sha256": sha256}
-    path.write_text(json.dumps(card, indent=2) + "\n")
-    return card
-
-
-def save_half_precision(model, path):
-    """Save `model` with its weights rounded to half precision, without optimizer state; the file is reproducible.
-
-    The weights stay float32 in the file, so that the network computes as usual; the zeros of the rounding compress.
-    """
-    keras.utils.set_random_seed(0)  # the file also holds the state of the dropout layers' generators
-    bare = type(model).from_config(model.get_config())  # not clone_model, which takes the optimizer along
-    bare.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
-    bare.save(path)
-    _repack(path)
-
-
-def _repack(path):
-    """Rewrite a .keras archive: compressed, without the time of its making, readable by older versions of Keras 3."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in sorted(archive.namelist())}
-    config = _for_older_versions(json.loads(members["config.json"]))
-    members["config.json"] = json.dumps(config).encode()
-    metadata = json.loads(members["metadata.json"])
-    members["metadata.json"] = json.dumps({"keras_version": metadata["keras_version"]}).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_LZMA)
-    Path(path).write_bytes(buffer.getvalue())
-
-
-def _for_older_versions(config):
-    """Leave out arguments of layers that change nothing (None, or newer and off): older versions do not know them."""
-    if isinstance(config, list):
-        return [_for_older_versions(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    kept = {key: _for_older_versions(value) for key, value in config.items()}
-    if isinstance(kept.get("config"), dict):
-        new = _NEWER if not kept["config"].get("renorm") else ()
-        kept["config"] = {key: value for key, value in kept["config"].items() if value is not None and key not in new}
-    return kept
-
-
-_NEWER = ("renorm", "renorm_momentum")  # of batch normalization
-
-
-def versions():
-    """Return the versions that a trained network depends on."""
-    return {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-    }
-
-
 _VERBOSE = 1 if sys.stdout.isatty() else 2  # a progress bar belongs on a terminal, not in a log
+
+
 SHIP = {
     "mnist": ship_mnist_cnn,
     "mnist_all": partial(ship_mnist_cnn, with_digits=True),
@@ -572,6 +466,3 @@ SHIP = {
     "street": ship_street,
     "street_bare": partial(ship_street, name="street_bare", effects={"vehicles": 2.0, "canyon": 12.0}),
 } | {f"mnist_{name}": partial(ship_mnist_cnn, activation=name) for name in models.ACTIVATIONS[1:]}
-
-if __name__ == "__main__":
-    main()

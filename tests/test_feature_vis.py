@@ -5,7 +5,7 @@ from keras import layers as kl
 
 from interp_helpers.data import load_digits
 from interp_helpers.feature_vis import load_ideal_digits, maximize
-from interp_helpers.models import load_checkpoint, scores
+from interp_helpers.models import load_checkpoint, logits_model
 
 
 def linear(weights):
@@ -65,7 +65,7 @@ def test_jitter_makes_images_that_stand_a_shift():
 
     def mean_score_when_shifted(image):
         moved = np.stack([np.roll(image, shift, axis=(0, 1)) for shift in shifts])
-        return scores(model).predict(moved, verbose=0)[:, 3].mean()
+        return logits_model(model).predict(moved, verbose=0)[:, 3].mean()
 
     plain, steady = (maximize(model, [3], n_steps=80, jitter=jitter).images[0] for jitter in (0, 2))
     assert mean_score_when_shifted(steady) > mean_score_when_shifted(plain)
@@ -105,7 +105,7 @@ def test_channels_and_whole_layers_can_be_maximized():
 def test_the_model_comes_back_unchanged():
     model = small_cnn()
     config, weights = model.to_json(), model.get_weights()
-    maximize(model, [0], n_steps=3, modifier="guided")
+    maximize(model, [0], n_steps=3, rule="guided")
     assert model.to_json() == config
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
 
@@ -129,8 +129,8 @@ def test_ideal_digits_beat_most_real_ones():
     assert ideal.shape == (10, 28, 28, 1)
     assert ideal.min() >= 0
     assert ideal.max() <= 1
-    real = scores(model).predict(digits.images, batch_size=250, verbose=0)
-    made = np.diag(scores(model).predict(ideal, verbose=0))
+    real = logits_model(model).predict(digits.images, batch_size=250, verbose=0)
+    made = np.diag(logits_model(model).predict(ideal, verbose=0))
     assert (made > [np.median(real[digits.labels == k, k]) for k in range(10)]).all()
     assert (np.diag(model.predict(ideal, verbose=0)) > 0.99).all()
     ideal[:] = 0

@@ -13,14 +13,14 @@ from interp_helpers.models import load_checkpoint
 assert "{site}" in notebook.__file__, notebook.__file__
 assert load_checkpoint("mnist_cnn").count_params() == 600810
 assert notebook.load_stored_run("mnist_seeds")["runs"]
-assert notebook._read_json([notebook.PACKAGE / "quizzes"], "01_mnist_cnn", "no questions")
+assert notebook._read_json("quizzes", "01_mnist_cnn", "no questions")
 """
 
 
 def test_installed_package_brings_all_that_a_chapter_needs(tmp_path):
     # from a copy: setuptools would take what an earlier build left in the checkout
     sources = tmp_path / "sources"
-    for name in ("interp_helpers", "book/results"):
+    for name in ("interp_helpers", "book/results", "book/quizzes"):
         shutil.copytree(ROOT / name, sources / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, sources)

@@ -3,20 +3,18 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from interp_helpers.layers import (
-    _zones,
-    activations,
-    against_weight,
-    batches_of,
-    channel_weights,
-    flat_response,
-    ink_zones,
-    nearly_dead,
-    place_effect,
-    sparsity,
-)
+from interp_helpers.engine.hooks import batches
+from interp_helpers.layers import activations, channel_weights, sparsity
 from interp_helpers.models import load_checkpoint, mnist_cnn
 from interp_helpers.probing import receptive_field
+from interp_helpers.reverse_channels import (
+    _zones,
+    constant_input_response,
+    correlate_with_mean_weight,
+    ink_zones,
+    nearly_dead,
+    position_dependence,
+)
 
 
 def hand_made():
@@ -144,7 +142,7 @@ def test_flat_response_is_what_a_flat_picture_gives():
     model, values = mnist_cnn(seed=3), [0.0, 0.25, 1.0]
     model.get_layer("conv1").bias.assign(np.linspace(-1, 1, 32))
     flat = np.ones((3, 28, 28, 1), "float32") * np.reshape(values, (3, 1, 1, 1)).astype("float32")
-    expected = flat_response(model, "conv1", values)
+    expected = constant_input_response(model, "conv1", values)
     assert expected.shape == (3, 32)
     np.testing.assert_allclose(activations(model, flat, "conv1")[:, 5, 5], expected, atol=1e-5)
     np.testing.assert_allclose(expected[0], np.linspace(-1, 1, 32), atol=1e-6)
@@ -154,7 +152,7 @@ def test_flat_response_of_a_layer_with_many_inputs():
     model = keras.Sequential([keras.Input((4, 4, 3)), kl.Conv2D(2, 2, name="conv")])
     flat = np.full((1, 4, 4, 3), 0.5, "float32")
     np.testing.assert_allclose(
-        activations(model, flat, "conv")[0, 0, 0], flat_response(model, "conv", [0.5])[0], atol=1e-6
+        activations(model, flat, "conv")[0, 0, 0], constant_input_response(model, "conv", [0.5])[0], atol=1e-6
     )
 
 
@@ -243,7 +241,7 @@ def noise_maps(n=200):
 
 
 def test_place_effect_is_at_chance_for_a_convolution():
-    table = place_effect(noise_maps())
+    table = position_dependence(noise_maps())
     known = table.dropna()
     assert len(known) >= 6
     assert known["ratio"].median() == pytest.approx(1, abs=0.2)
@@ -255,7 +253,7 @@ def test_place_effect_keeps_its_level():
     rng = np.random.default_rng(0)
     raw = rng.standard_normal((100, 8, 8, 300))
     smooth = (raw + np.roll(raw, 1, axis=1) + np.roll(raw, 1, axis=2))[:, 1:, 1:]
-    p = place_effect(smooth, n_signs=200)["p"]
+    p = position_dependence(smooth, n_signs=200)["p"]
     assert 0.02 < (p < 0.05).mean() < 0.09
     assert 0.4 < p.mean() < 0.6
 
@@ -263,17 +261,17 @@ def test_place_effect_keeps_its_level():
 def test_place_effect_finds_a_locally_weighted_layer():
     maps = noise_maps()
     maps[:, :4, :4] *= 3
-    assert (place_effect(maps)["p"].dropna() < 0.01).all()
+    assert (position_dependence(maps)["p"].dropna() < 0.01).all()
 
 
 def test_place_effect_of_a_dead_channel_is_unknown():
     maps = np.concatenate([noise_maps()[..., :1] + 0, np.zeros((200, 10, 10, 1))], axis=-1)
-    assert np.isnan(place_effect(maps).loc[1, ["ratio", "p"]]).all()
+    assert np.isnan(position_dependence(maps).loc[1, ["ratio", "p"]]).all()
 
 
 def test_against_weight_of_a_perfect_relation():
     weight = np.linspace(-1, 1.2, 12)
-    table = against_weight(-(weight**3), weight)
+    table = correlate_with_mean_weight(-(weight**3), weight)
     assert table["value"].tolist() == [-1, 1]
     assert (table["p"] < 0.01).all()
     assert (table["chance"] < 0.8).all()
@@ -285,7 +283,7 @@ def test_against_weight_agrees_with_scipy():
 
     rng = np.random.default_rng(0)
     weight, values = rng.standard_normal(32), rng.integers(0, 6, 32).astype(float)  # with ties
-    table = against_weight(values, weight)
+    table = correlate_with_mean_weight(values, weight)
     assert table.loc["correlation", "value"] == pytest.approx(spearmanr(values, weight).statistic)
     pairs = mannwhitneyu(values[weight < 0], values[weight >= 0]).statistic
     assert table.loc["effect", "value"] == pytest.approx(
@@ -295,33 +293,33 @@ def test_against_weight_agrees_with_scipy():
 
 def test_against_weight_is_at_chance_for_noise():
     rng = np.random.default_rng(0)
-    p = [against_weight(rng.standard_normal(32), rng.standard_normal(32), 200)["p"] for _ in range(200)]
+    p = [correlate_with_mean_weight(rng.standard_normal(32), rng.standard_normal(32), 200)["p"] for _ in range(200)]
     below = (np.array(p) < 0.05).mean(axis=0)
     assert ((below > 0.01) & (below < 0.1)).all()
 
 
 def test_against_weight_without_two_groups_has_no_effect():
-    table = against_weight(np.arange(8.0), -1 - np.arange(8.0))
+    table = correlate_with_mean_weight(np.arange(8.0), -1 - np.arange(8.0))
     assert table.loc["correlation", "value"] == -1
     assert table.loc["effect", ["value", "low", "high", "p"]].isna().all()
 
 
 def test_against_weight_leaves_unknown_channels_out():
     values = np.array([1.0, 2, 3, 4, 5, 6, np.nan])
-    assert against_weight(values, np.arange(-3.0, 4))["n"].tolist() == [6, 6]
+    assert correlate_with_mean_weight(values, np.arange(-3.0, 4))["n"].tolist() == [6, 6]
 
 
 def test_same_seed_same_result():
     weight, values = np.random.default_rng(0).standard_normal((2, 20))
-    assert against_weight(values, weight, seed=1).equals(against_weight(values, weight, seed=1))
-    assert place_effect(noise_maps(), seed=1).equals(place_effect(noise_maps(), seed=1))
+    assert correlate_with_mean_weight(values, weight, seed=1).equals(correlate_with_mean_weight(values, weight, seed=1))
+    assert position_dependence(noise_maps(), seed=1).equals(position_dependence(noise_maps(), seed=1))
 
 
 def test_reverse_channels_leave_the_model_alone_also_after_an_exception(monkeypatch):
     model = planted()
     before = [weight.copy() for weight in model.get_weights()]
     ink_zones(model, dot(), "relu")
-    flat_response(model, "conv", [0.5])
+    constant_input_response(model, "conv", [0.5])
 
     def fail(*arguments):
         raise RuntimeError("stopped in the middle")
@@ -336,8 +334,8 @@ def test_reverse_channels_leave_the_model_alone_also_after_an_exception(monkeypa
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: flat_response(planted(), "conv", 0.5), r"values: got shape \(\)"),
-        (lambda: flat_response(planted(), "relu", [0.5]), "'relu' has no kernel"),
+        (lambda: constant_input_response(planted(), "conv", 0.5), r"values: got shape \(\)"),
+        (lambda: constant_input_response(planted(), "relu", [0.5]), "'relu' has no kernel"),
         (lambda: nearly_dead(np.zeros(32)), r"means: got shape \(32,\)"),
         (lambda: nearly_dead(np.zeros((1, 5))), "6 channels or more"),
         (lambda: nearly_dead(np.full((1, 8), np.nan)), "without NaN"),
@@ -346,10 +344,10 @@ def test_reverse_channels_leave_the_model_alone_also_after_an_exception(monkeypa
         (lambda: ink_zones(planted(), dot() * 0, "relu"), "ink: every pixel or none is at least 0.5"),
         (lambda: ink_zones(planted(), dot(), "relu", ink=0), "ink: every pixel or none"),
         (lambda: ink_zones(mnist_cnn(), np.zeros((1, 28, 28, 1)), "dense1"), "give a layer with maps"),
-        (lambda: place_effect(np.zeros((5, 4, 4, 2))), r"maps: got shape \(5, 4, 4, 2\)"),
-        (lambda: place_effect(np.zeros((50, 4, 4))), "maps: got shape"),
-        (lambda: against_weight(np.zeros(8), np.zeros(7)), r"values: got shape \(8,\) beside \(7,\)"),
-        (lambda: against_weight(np.full(8, np.nan), np.zeros(8)), "0 of them known"),
+        (lambda: position_dependence(np.zeros((5, 4, 4, 2))), r"maps: got shape \(5, 4, 4, 2\)"),
+        (lambda: position_dependence(np.zeros((50, 4, 4))), "maps: got shape"),
+        (lambda: correlate_with_mean_weight(np.zeros(8), np.zeros(7)), r"values: got shape \(8,\) beside \(7,\)"),
+        (lambda: correlate_with_mean_weight(np.full(8, np.nan), np.zeros(8)), "0 of them known"),
     ],
 )
 def test_bad_requests_are_refused(call, message):
@@ -358,6 +356,6 @@ def test_bad_requests_are_refused(call, message):
 
 
 def test_batches_cover_everything_once():
-    assert [list(range(7))[part] for part in batches_of(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [list(range(7))[part] for part in batches(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
     with pytest.raises(ValueError, match="batch_size: got 0; give a positive whole number"):
-        batches_of(7, 0)
+        batches(7, 0)

@@ -8,21 +8,21 @@ import pytest
 from keras import layers
 
 from interp_helpers import data, models
-from interp_helpers.attribution import class_activation_map, grad_cam, last_layer_with_maps
-from interp_helpers.data import NotAvailable, load_digits
+from interp_helpers.attribution import class_activation_map, grad_cam
+from interp_helpers.data import NotAvailable, files, load_digits, street_scenes, stroke_shape
+from interp_helpers.engine.graph import last_conv_layer
 from interp_helpers.layers import activations
 from interp_helpers.models import (
     checkpoint_card,
     ink_cnn,
     load_checkpoint,
     load_network,
+    logits_model,
     mnist_cnn,
-    scores,
     street_resnet,
+    torch_weights,
 )
-from interp_helpers.perturbation import vary_channel
-from interp_helpers.probing import ink_shape
-from interp_helpers.scenes import street_scenes
+from interp_helpers.variation import vary_channel
 
 IMAGES = np.random.default_rng(0).random((5, 28, 28, 1)).astype("float32")
 
@@ -71,33 +71,33 @@ def test_scores_are_what_goes_into_the_softmax(build):
     model, x = build(), np.random.default_rng(0).normal(size=(7, 4)).astype("float32")
     kernel, bias = model.get_weights()
     before = model.predict(x, verbose=0)
-    np.testing.assert_allclose(scores(model).predict(x, verbose=0), x @ kernel + bias, atol=1e-5)
+    np.testing.assert_allclose(logits_model(model).predict(x, verbose=0), x @ kernel + bias, atol=1e-5)
     np.testing.assert_allclose(softmax(x @ kernel + bias), before, atol=1e-5)
     assert np.array_equal(model.predict(x, verbose=0), before), "the model has changed"
 
 
 def test_scores_of_a_binary_network_go_into_its_sigmoid():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation="sigmoid")])
-    z = scores(model).predict(np.eye(4, dtype="float32"), verbose=0)
+    z = logits_model(model).predict(np.eye(4, dtype="float32"), verbose=0)
     np.testing.assert_allclose(1 / (1 + np.exp(-z)), model.predict(np.eye(4, dtype="float32"), verbose=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("build", [softmax_layer, softmax_in_dense])
 def test_scores_share_the_weights(build):
     model = build()
-    logits = scores(model)
+    logits = logits_model(model)
     model.set_weights([np.zeros((4, 3)), np.array([1.0, 2.0, 3.0])])
     assert logits.predict(np.ones((1, 4)), verbose=0).tolist() == [[1.0, 2.0, 3.0]]
 
 
 def test_scores_of_a_linear_model_are_the_model():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
-    assert scores(model) is model
+    assert logits_model(model) is model
 
 
 def test_scores_refuse_what_they_cannot_take_off():
     with pytest.raises(ValueError, match=r"ends in 'last' \(Dense\), from which no scores can be read"):
-        scores(keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="tanh", name="last")]))
+        logits_model(keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="tanh", name="last")]))
 
 
 @pytest.mark.parametrize("after", [layers.Reshape((3, 1)), layers.Dropout(0.5), keras.ops.log])
@@ -105,7 +105,7 @@ def test_scores_refuse_a_softmax_that_is_hidden_behind_something(after):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, after(layers.Dense(3, activation="softmax")(inputs)))
     with pytest.raises(ValueError, match="no scores can be read"):
-        scores(model)
+        logits_model(model)
 
 
 def test_scores_of_a_layer_that_is_called_twice():
@@ -114,7 +114,7 @@ def test_scores_of_a_layer_that_is_called_twice():
     x = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
     kernel, bias = dense.get_weights()
     expected = softmax(x @ kernel + bias) @ kernel + bias
-    np.testing.assert_allclose(scores(twice).predict(x, verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(logits_model(twice).predict(x, verbose=0), expected, atol=1e-5)
 
 
 def test_scores_of_two_models_that_share_their_softmax():
@@ -122,19 +122,19 @@ def test_scores_of_two_models_that_share_their_softmax():
     for _ in range(2):
         inputs, dense = keras.Input((4,)), layers.Dense(3)
         model = keras.Model(inputs, softmax_of_both(dense(inputs)))
-        np.testing.assert_allclose(scores(model).predict(x, verbose=0), x @ dense.get_weights()[0], atol=1e-5)
+        np.testing.assert_allclose(logits_model(model).predict(x, verbose=0), x @ dense.get_weights()[0], atol=1e-5)
 
 
 def test_scores_refuse_an_unbuilt_model():
     with pytest.raises(ValueError, match="has no input shape yet"):
-        scores(keras.Sequential([layers.Dense(3)]))
+        logits_model(keras.Sequential([layers.Dense(3)]))
 
 
 def test_scores_refuse_two_outputs():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
     with pytest.raises(ValueError, match="has 2 outputs"):
-        scores(model)
+        logits_model(model)
 
 
 def test_shipped_network_is_as_good_as_its_card_says():
@@ -210,7 +210,7 @@ def test_networks_that_predict_numbers(build, n_parameters):
     model = build(seed=3)
     assert model.count_params() == n_parameters
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), build(seed=3).get_weights(), strict=True))
-    assert scores(model) is model  # its output is linear
+    assert logits_model(model) is model  # its output is linear
     images = np.random.default_rng(0).random((4, *model.input_shape[1:])).astype(np.float32)
     bias = model.layers[-1].get_weights()[1]
     for value in range(model.output_shape[-1]):  # global average pooling: CAM is exact
@@ -232,7 +232,7 @@ def test_shipped_street_networks_predict_as_their_cards_say(name):
 
 def test_the_shipped_ink_network_measures_unseen_digits():
     digits = load_digits().subset(slice(0, 5000, 10))
-    measured = ink_shape(digits.images)[["width", "slant"]].to_numpy()
+    measured = stroke_shape(digits.images)[["width", "slant"]].to_numpy()
     predicted = load_checkpoint("ink").predict(digits.images, verbose=0)
     r_squared = 1 - ((predicted - measured) ** 2).mean(axis=0) / measured.var(axis=0)
     np.testing.assert_allclose(r_squared, list(checkpoint_card("ink")["r_squared"]["test"].values()), atol=0.05)
@@ -263,10 +263,10 @@ def resnet18_by_seed(monkeypatch, tmp_path):
     arrays = {"bn1.num_batches_tracked": np.array(7)}
     for layer in network.layers:
         if layer.weights:
-            names = models._TORCH_NAMES[type(layer)]
+            names = torch_weights._TORCH_NAMES[type(layer)]
             for name, array in zip(names, layer.get_weights(), strict=True):
                 axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(array.ndim)  # the way back, by hand
-                place = models._torch_place("resnet18", layer.name)
+                place = torch_weights._torch_place("resnet18", layer.name)
                 arrays[f"{place}.{name}"] = np.ascontiguousarray(array.transpose(axes) if axes else array)
     safetensors.save_file(arrays, path)
     monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
@@ -325,20 +325,20 @@ def test_efficientnet_lite0_sees_what_there_is(lite0):
 
 def test_efficientnet_lite0_on_imagenette(lite0):
     """Where the photographs are: 10 of each class, of which chance gets 0.001 right."""
-    if not data.in_data_dir("imagenette/val"):
+    if not files.in_data_dir("imagenette/val"):
         pytest.skip("Imagenette is not here")
     photos = data.load_photos("imagenette/val", n_per_class=10)
-    answers = scores(lite0.model).predict(lite0.prepare(photos.images), batch_size=50, verbose=0).argmax(axis=1)
+    answers = logits_model(lite0.model).predict(lite0.prepare(photos.images), batch_size=50, verbose=0).argmax(axis=1)
     assert (answers == photos.labels).mean() > 0.52  # 0.70 of all, less four standard errors of 100
 
 
 def test_cam_is_exact_on_efficientnet_lite0(lite0, squares):
-    logits = scores(lite0.model).predict(squares, verbose=0)
+    logits = logits_model(lite0.model).predict(squares, verbose=0)
     k = int(logits[0].argmax())
     maps = class_activation_map(lite0.model, squares, k, upsample=False)
     bias = lite0.model.get_layer("logits").get_weights()[1][k]
     np.testing.assert_allclose(maps.mean(axis=(1, 2)) + bias, logits[:, k], atol=1e-4)
-    assert last_layer_with_maps(lite0.model) == "head_relu"
+    assert last_conv_layer(lite0.model) == "head_relu"
     np.testing.assert_allclose(
         grad_cam(lite0.model, squares, k, upsample=False), np.maximum(maps, 0) / 49, atol=1e-5
     )  # fmt: skip

@@ -192,7 +192,7 @@ def test_page_has_all_its_parts(path):
     assert f'quiz("{path.stem}")' in "".join(source(cell) for cell in code(path))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "interp_helpers" / "quizzes").glob("*.json")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "book" / "quizzes").glob("*.json")), ids=lambda p: p.stem)
 def test_questions_give_feedback_on_every_answer(path):
     questions = json.loads(path.read_text(encoding="utf-8"))
     assert 3 <= len(questions) <= 4

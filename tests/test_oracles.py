@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from interp_helpers.attribution import grad_cam, map_gradients, saliency
+from interp_helpers.attribution import grad_cam, saliency
+from interp_helpers.engine.gradients import map_gradients
 from interp_helpers.feature_vis import maximize
 from interp_helpers.models import load_checkpoint
 
@@ -61,7 +62,7 @@ def test_saliency(library):
     for network, kind, modifier, image, k in found:
         if library == "keras_vis_041" and modifier in ("guided", "relu"):
             continue  # what keras-vis itself does with a modifier: test_keras_vis.py
-        ours = saliency(MODELS[network], one_image(network, image), int(k[5:]), modifier=OURS[modifier])
+        ours = saliency(MODELS[network], one_image(network, image), int(k[5:]), rule=OURS[modifier])
         agree(ours[0], golden(library, network, kind, modifier, image, k))
         compared += 1
     assert compared >= 2 * 3 * 2 * 4
@@ -96,7 +97,7 @@ def test_grad_cam(library):
                 one_image(network, image),
                 int(k[5:]),
                 layer,
-                modifier=OURS[modifier],
+                rule=OURS[modifier],
                 upsample=False,
             )[0]
             if library == "keras_vis_041" and ours.max() > 0:  # keras-vis divides by the largest gradient
@@ -109,7 +110,7 @@ def test_grad_cam(library):
 def test_breaking_a_rule_is_noticed():
     """Guided and rectified maps are so different that one cannot pass for the other."""
     images = one_image("digits", "image0")
-    rectified = saliency(MODELS["digits"], images, 3, modifier="rectified")[0]
+    rectified = saliency(MODELS["digits"], images, 3, rule="deconvnet")[0]
     with pytest.raises(AssertionError):
         agree(rectified, golden("keras_vis_041", "digits", "saliency", "guided_override", "image0", "class3"))
 

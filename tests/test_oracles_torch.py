@@ -23,7 +23,7 @@ def arrays_by_rule(name):
 
 
 def logits(model, inputs):
-    return models.scores(model).predict(inputs.astype(np.float32), verbose=0)
+    return models.logits_model(model).predict(inputs.astype(np.float32), verbose=0)
 
 
 def inputs_of(name):

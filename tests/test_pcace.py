@@ -24,7 +24,7 @@ from interp_helpers import pcace as module
 from interp_helpers.ace import ace
 from interp_helpers.data import load_digits
 from interp_helpers.layers import activations, channel_weights
-from interp_helpers.models import load_checkpoint, scores
+from interp_helpers.models import load_checkpoint, logits_model
 from interp_helpers.pcace import STATISTICS, components, group_pcace, pcace, rank_channels
 
 M, SIDE = 120, 5
@@ -242,7 +242,7 @@ def test_monotone_transforms_of_the_score_hardly_matter_where_there_is_a_relatio
     maps = rng.standard_normal((200, 4, 4, 2)) + np.outer(shown, [2, 0.7])[:, None, None]
     y = shown**2 + 0.3 * rng.standard_normal(200)
     moved = (y - y.min() + 0.1) ** power
-    table, again = (pcace(maps, scores, 3) for scores in (y, moved))
+    table, again = (pcace(maps, logits_model, 3) for logits_model in (y, moved))
     np.testing.assert_allclose(again["pcace"], table["pcace"], atol=0.1)
 
 
@@ -300,7 +300,7 @@ def test_groups_that_are_none(planted, group):
 def test_rank_channels_is_pcace_of_the_layer_and_the_score(mnist, digits_of_one_class):
     table = rank_channels(mnist, "relu1", digits_of_one_class, 2, n_permutations=3)
     maps = activations(mnist, digits_of_one_class, "relu1")
-    y = scores(mnist).predict(digits_of_one_class, verbose=0)[:, 2]
+    y = logits_model(mnist).predict(digits_of_one_class, verbose=0)[:, 2]
     expected = pcace(maps, y, n_permutations=3)
     np.testing.assert_allclose(table["pcace"], expected["pcace"], atol=1e-4)
     np.testing.assert_allclose(table["null_median"], expected["null_median"], atol=0.01)
@@ -341,7 +341,7 @@ def test_the_model_comes_back_unchanged(mnist, digits_of_one_class):
 def test_targets(mnist):
     images = load_digits().images[::50]
     labels = load_digits().labels[::50]
-    all_scores = scores(mnist).predict(images, verbose=0)
+    all_scores = logits_model(mnist).predict(images, verbose=0)
     own = all_scores[np.arange(100), labels]
     cases = [
         (3, all_scores[:, 3]),

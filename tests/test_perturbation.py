@@ -10,18 +10,10 @@ from scipy.stats import binomtest
 from interp_helpers import perturbation
 from interp_helpers.data import load_digits
 from interp_helpers.layers import activations
-from interp_helpers.models import load_checkpoint, scores, street_resnet
-from interp_helpers.perturbation import (
-    DIRECTIONS,
-    METHODS,
-    PLACES,
-    moved_weights,
-    perturb_layer,
-    predict_without,
-    rank_layers,
-    vary_channel,
-    without_channels,
-)
+from interp_helpers.models import load_checkpoint, logits_model, street_resnet
+from interp_helpers.perturbation import DIRECTIONS, move_weights, perturb_layer, rank_layers
+from interp_helpers.regression import predict_without
+from interp_helpers.variation import METHODS, PLACES, vary_channel, without_channels
 
 N_CLASSES = 5
 ONLY_BIAS, DEAD, FEEDS_0, FEEDS_3 = range(4)
@@ -100,13 +92,13 @@ def test_gradient_on_weights_uses_the_standard_deviation_of_the_kernel(unchanged
     model = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(3, 2, name="conv"), layers.Flatten()])
     model.add(layers.Dense(2, name="logits"))
     kernel, bias = model.get_layer("conv").get_weights()
-    before = scores(model).predict(pixels, verbose=0)
+    before = logits_model(model).predict(pixels, verbose=0)
     change = table(vary_channel(model, "conv", pixels, method="gradient", on="weights", size=0.3))
     for c in range(3):
         moved = kernel.copy()
         moved[..., c] += 0.3 * kernel[..., c].std()
         model.get_layer("conv").set_weights([moved, bias])
-        np.testing.assert_allclose(change[c], scores(model).predict(pixels, verbose=0) - before, atol=1e-5)
+        np.testing.assert_allclose(change[c], logits_model(model).predict(pixels, verbose=0) - before, atol=1e-5)
         model.get_layer("conv").set_weights([kernel, bias])
 
 
@@ -193,7 +185,7 @@ def test_steps_are_those_of_setting_weights(layer, direction):
     curve = perturb_layer(model, layer, images, labels, 6, 0.5, direction, seed=5, batch_size=16)
     by_hand = []
     for step in range(7):
-        with moved_weights(model, layer, 0.5 * step, direction, seed=5):
+        with move_weights(model, layer, 0.5 * step, direction, seed=5):
             by_hand.append((model.predict(images, verbose=0).argmax(axis=1) == labels).mean())
     assert by_hand[0] == 1
     np.testing.assert_allclose(curve["accuracy"], by_hand)
@@ -252,8 +244,8 @@ def test_scores_of_a_network_of_keras_applications(layer):
     with perturbation._resumed(model, found, images, line) as (start, along, rest):
         one_pass = [rest(start), rest(start + 2 * along)]
     for distance, reached in zip((0, 2), one_pass, strict=True):
-        with moved_weights(model, layer, distance, "gaussian"):
-            expected = scores(model).predict(images, verbose=0)
+        with move_weights(model, layer, distance, "gaussian"):
+            expected = logits_model(model).predict(images, verbose=0)
         np.testing.assert_allclose(reached, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
     assert np.abs(one_pass[1] - one_pass[0]).max() > 0.1 * np.abs(one_pass[0]).max()
 
@@ -299,7 +291,7 @@ def test_the_network_is_unchanged_after_an_exception(planted, pixels, unchanged,
 
 
 def test_moved_weights_come_back_after_an_exception(planted, unchanged):
-    with pytest.raises(RuntimeError, match="inside"), moved_weights(planted, "conv", 1.0):  # noqa: PT012
+    with pytest.raises(RuntimeError, match="inside"), move_weights(planted, "conv", 1.0):  # noqa: PT012
         assert planted.get_layer("conv").get_weights()[0].ravel()[0] > 0.5
         raise RuntimeError("inside")
 
@@ -315,7 +307,7 @@ def test_moved_weights_come_back_after_an_exception(planted, unchanged):
         (lambda m, x, y: perturb_layer(m, "conv", x, y, direction="up"), "direction: got 'up'; give one of constant"),
         (lambda m, x, y: perturb_layer(m, "conv", x, y, steps=0), "steps=0"),
         (lambda m, x, y: perturb_layer(m, "conv", x, y, size=np.nan), "size=nan"),
-        (lambda m, x, y: moved_weights(m, "average", 1.0).__enter__(), "'average' is a GlobalAveragePooling2D"),
+        (lambda m, x, y: move_weights(m, "average", 1.0).__enter__(), "'average' is a GlobalAveragePooling2D"),
         (lambda m, x, y: vary_channel(m, "relu", x, on="weights"), "'relu' is a ReLU"),
         (lambda m, x, y: vary_channel(m, "relu", x, method="explode"), "method='explode', on='activations': give one"),
         (lambda m, x, y: vary_channel(m, "relu", x, on="biases"), "on='biases'"),
@@ -420,7 +412,7 @@ def test_half_precision_networks_are_perturbed_in_full():
     finally:
         keras.config.set_dtype_policy("float32")
     images = np.random.default_rng(1).random((40, 6, 6, 1)).astype(np.float32)
-    reached = scores(model).predict(images, verbose=0)
+    reached = logits_model(model).predict(images, verbose=0)
     curve = perturb_layer(model, "first", images, reached.argmax(axis=1), 3, 0.5, "sign")
     assert curve["accuracy"][0] >= 0.95  # bfloat16 has three digits
     assert curve["accuracy"][3] < 1

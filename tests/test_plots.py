@@ -59,7 +59,7 @@ def test_architecture_writes_every_layer_shape_and_parameter_count():
 
 def test_opened_network_shows_32_channels_and_marks_the_highest_score():
     model, image = load_checkpoint("mnist_cnn"), load_digits().images[1003]
-    figure = plots.opened_network(model, image)
+    figure = plots.network_overview(model, image)
     titles = [axis.get_title() for axis in figure.axes]
     assert "conv1, after the ReLU: 32 channels" in titles
     bars = figure.axes[titles.index("class scores")].patches
@@ -142,7 +142,7 @@ def test_few_colours_keeps_white_black_and_the_line_colours():
 
     wanted = [to_rgba(colour) for colour in ("white", "black", plots.INK, plots.ACCENT)]
     pixels = (np.array([wanted])[..., :3] * 255).round().astype(np.uint8)
-    kept = np.asarray(plots.few_colours(Image.fromarray(pixels)).convert("RGB")).astype(int)
+    kept = np.asarray(plots.quantize_palette(Image.fromarray(pixels)).convert("RGB")).astype(int)
     assert np.abs(kept - pixels).max() <= 2
 
 
@@ -165,8 +165,8 @@ def test_few_colours_keeps_white_black_and_the_line_colours():
         (lambda: plots.transforms({"a": (np.zeros(3), np.zeros(3))}, {"b": np.zeros(3)}), "known: 'b' is no panel"),
         (lambda: plots.architecture(keras.Sequential([keras.layers.Dense(2)])), "model: give a built network"),
         (lambda: plots.architecture(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])), "model: give"),
-        (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28))), "image: got shape"),
-        (lambda: plots.opened_network(mnist_cnn(), np.zeros((28, 28, 1)), layers=["conv9"]), "it has conv1, relu1"),
+        (lambda: plots.network_overview(mnist_cnn(), np.zeros((28, 28))), "image: got shape"),
+        (lambda: plots.network_overview(mnist_cnn(), np.zeros((28, 28, 1)), layers=["conv9"]), "it has conv1, relu1"),
     ],
 )
 def test_bad_input_is_refused(draw, message):

@@ -7,15 +7,10 @@ import pytest
 from keras import layers as kl
 
 from interp_helpers.attribution import saliency
+from interp_helpers.data import stroke_shape
+from interp_helpers.metrics import detector_auc
 from interp_helpers.models import load_checkpoint
-from interp_helpers.probing import (
-    detector_quality,
-    ink_shape,
-    maximally_activating,
-    orientation_energy,
-    pooled,
-    receptive_field,
-)
+from interp_helpers.probing import maximally_activating, orientation_energy, pooled, receptive_field
 
 
 def chain(*layers, shape=(21, 24, 1)):
@@ -167,20 +162,20 @@ def stroke(width, slant=0.0):
 
 def test_stroke_width_of_bars():
     for width in (1, 3, 5):
-        measured = ink_shape(stroke(width)).loc[0]
+        measured = stroke_shape(stroke(width)).loc[0]
         assert measured["breadth"] == width
         assert measured["height"] == 29
         assert measured["width"] == pytest.approx(width, abs=1.0)
 
 
 def test_stroke_width_does_not_depend_on_the_direction():
-    widths = [ink_shape(stroke(7 / np.cos(np.radians(a)), a)).loc[0, "width"] for a in (0, 15, 30, 45)]
+    widths = [stroke_shape(stroke(7 / np.cos(np.radians(a)), a)).loc[0, "width"] for a in (0, 15, 30, 45)]
     assert np.ptp(widths) < 0.15 * widths[0]
 
 
 @pytest.mark.parametrize("slant", [-30, -10, 0, 10, 30])
 def test_slant_of_strokes(slant):
-    assert ink_shape(stroke(3, slant)).loc[0, "slant"] == pytest.approx(slant, abs=1)
+    assert stroke_shape(stroke(3, slant)).loc[0, "slant"] == pytest.approx(slant, abs=1)
 
 
 def test_orientation_of_bars():
@@ -192,9 +187,9 @@ def test_orientation_of_bars():
 
 def test_images_without_ink_are_refused():
     with pytest.raises(ValueError, match=r"no pixel above 0.5 in image 0"):
-        ink_shape(np.zeros((1, 8, 8, 1)))
+        stroke_shape(np.zeros((1, 8, 8, 1)))
     with pytest.raises(ValueError, match="images: got shape"):
-        ink_shape(np.zeros((8, 8)))
+        stroke_shape(np.zeros((8, 8)))
     with pytest.raises(ValueError, match="images: got shape"):
         orientation_energy(np.zeros((2, 8, 8, 3)))
 
@@ -214,7 +209,7 @@ def test_detector_quality_counts_pairs_of_pixels():
     rng = np.random.default_rng(0)
     maps = rng.integers(0, 4, (3, 2, 3, 2)).astype(float)  # with many ties
     masks = {"thing": rng.random((3, 4, 6)) < 0.3, "other": rng.random((3, 4, 6)) < 0.6}
-    table = detector_quality(maps, masks, n_shuffles=5)
+    table = detector_auc(maps, masks, n_shuffles=5)
     enlarged = maps.repeat(2, axis=1).repeat(2, axis=2)
     for row in table.itertuples():
         expected = pairs_won(enlarged[..., row.channel], masks[row.object])
@@ -229,7 +224,7 @@ def test_detector_quality_of_the_object_itself_its_negative_and_a_place():
     lower = np.zeros((40, 8, 8))
     lower[:, 4:] = 1
     maps = np.stack([mask, -1.0 * mask, lower, np.ones((40, 8, 8)), rng.random((40, 8, 8))], axis=3)
-    table = detector_quality(maps, {"thing": mask}, n_shuffles=99).set_index("channel")
+    table = detector_auc(maps, {"thing": mask}, n_shuffles=99).set_index("channel")
     assert table["auc"][0] == 1
     assert table["auc"][1] == 0
     assert table["strength"][0] == table["strength"][1] == 1
@@ -243,8 +238,8 @@ def test_detector_quality_of_the_object_itself_its_negative_and_a_place():
 def test_the_place_alone_is_the_mean_over_all_ways_to_deal_the_masks_out():
     rng = np.random.default_rng(3)
     maps, mask = rng.random((4, 2, 2, 2)), rng.random((4, 2, 2)) < 0.5
-    ways = [detector_quality(maps, {"thing": mask[list(order)]}, 0)["auc"] for order in permutations(range(4))]
-    table = detector_quality(maps, {"thing": mask}, 0)
+    ways = [detector_auc(maps, {"thing": mask[list(order)]}, 0)["auc"] for order in permutations(range(4))]
+    table = detector_auc(maps, {"thing": mask}, 0)
     np.testing.assert_allclose(table["place"], np.mean(ways, axis=0))
     assert table["p_value"].isna().all()
 
@@ -252,7 +247,7 @@ def test_the_place_alone_is_the_mean_over_all_ways_to_deal_the_masks_out():
 def test_detector_quality_is_the_same_for_a_monotone_transform_of_the_channel():
     rng = np.random.default_rng(2)
     maps, mask = rng.random((6, 4, 4, 3)), rng.random((6, 8, 8)) < 0.4
-    first, again = (detector_quality(m, {"thing": mask}, 9) for m in (maps, np.exp(3 * maps)))
+    first, again = (detector_auc(m, {"thing": mask}, 9) for m in (maps, np.exp(3 * maps)))
     pd.testing.assert_frame_equal(first, again)
 
 
@@ -269,4 +264,4 @@ def test_detector_quality_is_the_same_for_a_monotone_transform_of_the_channel():
 )
 def test_detector_quality_refuses(maps, masks, message):
     with pytest.raises(ValueError, match=message):
-        detector_quality(maps, masks)
+        detector_auc(maps, masks)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from interp_helpers import data, scenes
-from interp_helpers.scenes import street_scenes
+from interp_helpers import data
+from interp_helpers.data import scenes, street_scenes
 
 
 @pytest.fixture(scope="module")

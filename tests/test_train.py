@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from interp_helpers import models, train
+from interp_helpers import models, regression, train
 from interp_helpers.data import LabelledImages, Split, load_digits
+from interp_helpers.models import checkpoints
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_command_refuses_an_unknown_network(capsys):
 
 def test_half_precision_file_holds_rounded_weights_and_no_date(tmp_path):
     model = models.mnist_cnn(seed=0)
-    train.save_half_precision(model, tmp_path / "net.keras")
+    checkpoints.save_half_precision(model, tmp_path / "net.keras")
     loaded = train.keras.models.load_model(tmp_path / "net.keras", safe_mode=True)
     for kept, weight in zip(loaded.get_weights(), model.get_weights(), strict=True):
         assert kept.dtype == np.float32
@@ -111,10 +112,10 @@ def test_a_regression_predicts_in_the_units_of_its_values():
     images = np.random.default_rng(0).random((400, 4, 4, 1)).astype(np.float32)
     values = np.stack([1000 + 50 * images[:, 0, 0, 0], -3 - 0.01 * images[:, 2, 1, 0]], axis=1)
     options = {"epochs": 60, "learning_rate": 0.02, "batch_size": 50, "seed": 1}
-    first, again = (train.fit_regression(tiny_regression, images, values, **options) for _ in range(2))
+    first, again = (regression.fit_regression(tiny_regression, images, values, **options) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), again.get_weights(), strict=True))
     predicted = first.predict(images, verbose=0)
-    assert train.r_squared_of(predicted, values).min() > 0.9
+    assert regression.r_squared_of(predicted, values).min() > 0.9
     np.testing.assert_allclose(predicted.mean(axis=0), values.mean(axis=0), rtol=0.01)
 
 
@@ -129,7 +130,7 @@ def test_a_regression_predicts_in_the_units_of_its_values():
 )
 def test_values_that_cannot_be_learned_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        train.fit_regression(tiny_regression, np.zeros((10, 4, 4, 1), np.float32), values, 1, 0.1, 5)
+        regression.fit_regression(tiny_regression, np.zeros((10, 4, 4, 1), np.float32), values, 1, 0.1, 5)
 
 
 def test_only_a_network_that_ends_in_a_bare_dense_layer_learns_values():
@@ -138,16 +139,16 @@ def test_only_a_network_that_ends_in_a_bare_dense_layer_learns_values():
         return train.keras.Sequential([train.keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(1, "sigmoid")])
 
     with pytest.raises(ValueError, match="ends in 'dense"):
-        train.fit_regression(squashed, np.zeros((10, 4, 4, 1), np.float32), np.arange(10), 1, 0.1, 5)
+        regression.fit_regression(squashed, np.zeros((10, 4, 4, 1), np.float32), np.arange(10), 1, 0.1, 5)
 
 
 def test_r_squared_is_one_for_the_values_and_zero_for_their_mean():
     values = np.random.default_rng(0).normal(5, [1, 10], (50, 2))
-    np.testing.assert_allclose(train.r_squared_of(values, values), 1)
-    np.testing.assert_allclose(train.r_squared_of(values.mean(axis=0), values), 0, atol=1e-12)
+    np.testing.assert_allclose(regression.r_squared_of(values, values), 1)
+    np.testing.assert_allclose(regression.r_squared_of(values.mean(axis=0), values), 0, atol=1e-12)
     noise = np.random.default_rng(1).normal(0, 0.5, 50)
     by_hand = 1 - (noise**2).sum() / ((values[:, 0] - values[:, 0].mean()) ** 2).sum()
-    np.testing.assert_allclose(train.r_squared_of(values[:, :1] + noise[:, None], values[:, :1]), by_hand)
+    np.testing.assert_allclose(regression.r_squared_of(values[:, :1] + noise[:, None], values[:, :1]), by_hand)
 
 
 def test_a_street_network_ships_with_what_was_possible(monkeypatch, tmp_path):

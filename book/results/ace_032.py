@@ -18,7 +18,7 @@ from sklearn.preprocessing import scale
 
 from interp_helpers.data import load_digits
 from interp_helpers.layers import activations
-from interp_helpers.models import load_checkpoint, scores
+from interp_helpers.models import load_checkpoint, logits_model
 from interp_helpers.notebook import store_run
 
 VERSION, CHANNEL, DIGIT = "0.3.2", 3, 2
@@ -31,7 +31,7 @@ def main():
         digits, model = load_digits(), load_checkpoint("mnist_cnn")
         images = digits.images[digits.labels == DIGIT]
         pixels = activations(model, images, "relu1")[..., CHANNEL].reshape(len(images), -1).astype(float)
-        score = scores(model).predict(images, verbose=0)[:, DIGIT].astype(float)
+        score = logits_model(model).predict(images, verbose=0)[:, DIGIT].astype(float)
         varies = np.ptp(pixels, axis=0) > 0
         prepared = scale(pixels[:, varies])
         components = PCA(10, svd_solver="full").fit_transform(prepared)

@@ -9,7 +9,7 @@ from itertools import combinations
 from interp_helpers import data
 from interp_helpers.models import load_checkpoint
 from interp_helpers.notebook import store_run
-from interp_helpers.perturbation import PLACES, vary_channel, without_channels
+from interp_helpers.variation import PLACES, vary_channel, without_channels
 
 METHODS = ("gradient", "kill", "noise")
 

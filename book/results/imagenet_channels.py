@@ -10,17 +10,19 @@ import keras
 import numpy as np
 
 from interp_helpers.ace import ace_many
-from interp_helpers.attribution import class_activation_map, concentration, strongest
+from interp_helpers.attribution import class_activation_map
 from interp_helpers.data import load_photos
-from interp_helpers.layers import activations, batches_of
-from interp_helpers.models import efficientnet_lite0, load_network, scores
+from interp_helpers.engine.hooks import batches
+from interp_helpers.layers import activations
+from interp_helpers.metrics import inside_ratio, top_k_mask
+from interp_helpers.models import efficientnet_lite0, load_network, logits_model
 from interp_helpers.notebook import store_run
 from interp_helpers.pcace import components, pcace
 
 STATISTICS = ["multiple", "first_absolute"]
 OTHER_CLASSES = ("English springer", "parachute")
 N_IMAGES = 300
-BATCHES = batches_of(N_IMAGES, 25)
+BATCHES = batches(N_IMAGES, 25)
 N_PERMUTATIONS = 20
 N_HALF = 64  # channels of a layer with half as many components: each takes as long as ten with ten
 GROUP = 2.5e9  # bytes of activations held at once
@@ -119,7 +121,7 @@ def split(maps, y):
 
 def of_another_class(network, name, names):
     images, k = prepared(network, name), network.index(name)
-    y = scores(network.model).predict(images, batch_size=25, verbose=0)[:, k].astype(float)
+    y = logits_model(network.model).predict(images, batch_size=25, verbose=0)[:, k].astype(float)
     return [
         {"layer": layer} | values(pcace(maps, y, statistic=STATISTICS))
         for layer, maps in recorded(network.model, images, names)
@@ -128,9 +130,9 @@ def of_another_class(network, name, names):
 
 def on_the_cam(maps, cams):
     """Return for each channel how much of its activation falls on the CAM region, and how alike over the images."""
-    own, others = strongest(cams, 10), strongest(np.roll(cams, 1, axis=0), 10)
-    share = np.concatenate([concentration(maps[part], own[part]) for part in BATCHES])
-    elsewhere = np.concatenate([concentration(maps[part], others[part]) for part in BATCHES])
+    own, others = top_k_mask(cams, 10), top_k_mask(np.roll(cams, 1, axis=0), 10)
+    share = np.concatenate([inside_ratio(maps[part], own[part]) for part in BATCHES])
+    elsewhere = np.concatenate([inside_ratio(maps[part], others[part]) for part in BATCHES])
     of_channel = np.nanmean(share, axis=0)
     return {
         "own": rounded(of_channel),

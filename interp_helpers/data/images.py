@@ -1,0 +1,73 @@
+"""What the loaders return: images with labels, photographs, a training and a test set."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their labels.
+
+    Attributes
+    ----------
+    images : ndarray, shape (N, height, width, channels), float32 in [0, 1]
+    labels : ndarray, shape (N,), int64
+    source : str
+        Where the images come from, in words.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    source: str
+
+    def __post_init__(self):
+        if len(self.images) != len(self.labels):
+            raise ValueError(f"labels: {len(self.labels)} labels for {len(self.images)} images; give one for each")
+
+    def __len__(self):
+        return len(self.images)
+
+    def subset(self, keep):
+        """Return the images that `keep` selects (a slice, a list of indices or a boolean mask)."""
+        return LabelledImages(self.images[keep], self.labels[keep], self.source)
+
+
+@dataclass(frozen=True)
+class Photographs(LabelledImages):
+    """Photographs with their labels, and what is known of each.
+
+    Attributes
+    ----------
+    images, labels, source
+        As in `LabelledImages`; the label is -1 where nobody has said what the photograph shows.
+    names : tuple of str
+        Of each photograph: that of its file, or ``"chelsea"``.
+    classes : dict of int to str
+        The name of each label.
+    converted, skipped : dict of str to str
+        Files that were not plain RGB and are here as RGB, and files that are not here; and why.
+    """
+
+    names: tuple = ()
+    classes: dict = field(default_factory=dict)
+    converted: dict = field(default_factory=dict)
+    skipped: dict = field(default_factory=dict)
+
+    def subset(self, keep):
+        """Return the photographs that `keep` selects (a slice, a list of indices or a boolean mask)."""
+        names = tuple(np.array(self.names, object)[keep])
+        return replace(self, images=self.images[keep], labels=self.labels[keep], names=names)
+
+
+class NotAvailable(ValueError):
+    """Data or weights are neither on this machine nor can be downloaded (whole)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A training set and a test set; `source` says in words where both come from."""
+
+    train: LabelledImages
+    test: LabelledImages
+    source: str

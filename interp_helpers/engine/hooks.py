@@ -1,0 +1,181 @@
+"""Look inside a network while it runs: forward passes in which layers are recorded, or replaced by something else.
+
+A hook belongs to one pass and not to the layer: nothing that others share is patched, so several threads may look into
+one model at once, and a pass that is interrupted leaves the model as it was.
+"""
+
+from functools import lru_cache, partial
+from inspect import signature
+from itertools import chain
+from math import prod
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.utils import gen_batches
+
+from interp_helpers.engine.checks import check_count, check_images, check_model
+from interp_helpers.engine.graph import check_channels_last, find_layer
+
+
+def forward(model, images, record=(), replace=None, whole=True):
+    """Run a model (not training) and record what some of its layers output.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Checked (`checks.check_model`); also with models inside it.
+    images : tensor or ndarray, shape (N, ...)
+    record : sequence of keras.layers.Layer
+    replace : dict of keras.layers.Layer to callable, optional
+        What is called in place of a layer, with the layer's arguments; usually a `graph.view` of it.
+    whole : bool
+        False: stop as soon as all layers are recorded; the output of the model is then None.
+
+    Returns
+    -------
+    output : tensor
+    recorded : dict of keras.layers.Layer to tensor
+        In the order in which they ran. They are those of the pass, so a ``tf.GradientTape`` around the call can
+        differentiate with respect to them.
+    """
+    record, replace, recorded = set(record), replace or {}, {}
+    for layer in record:
+        n = n_calls(model, layer)
+        if n != 1:
+            raise ValueError(f"layer: {layer.name!r} is called {n} times in one pass; give a layer called once")
+
+    def in_place_of(operation):
+        call = replace.get(operation, operation)
+        if call is operation:
+            if hasattr(operation, "_run_through_graph") or getattr(operation, "_functional", None) is not None:
+                call = partial(_run, operation, in_place_of)
+            elif _takes_training(type(operation)):
+                call = partial(operation, training=False)
+        return partial(noted, operation, call) if operation in record else call
+
+    def noted(operation, call, *arguments, **options):
+        recorded[operation] = output = call(*arguments, **options)
+        if not whole and len(recorded) == len(record):
+            raise _Enough
+        return output
+
+    try:
+        return _run(model, in_place_of, images), recorded
+    except _Enough:
+        return None, recorded
+
+
+def n_calls(model, layer):
+    """Count the calls of a layer in one pass of a model."""
+    calls = 0
+    for node in chain.from_iterable(_graph(model)._nodes_by_depth.values()):
+        calls += node.operation is layer
+        if isinstance(node.operation, keras.Model) and node.operation is not layer:
+            calls += n_calls(node.operation, layer)
+    return calls
+
+
+def record_outputs(model, images, layers, batch_size=250):
+    """Compute what some layers output for some images, batch by batch and no further than needed.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : ndarray, shape (N, ...), checked
+    layers : sequence of keras.layers.Layer
+
+    Yields
+    ------
+    list of ndarray, shape (n, ...)
+        What each layer outputs for the next n images.
+    """
+    for part in batches(len(images), batch_size):
+        _, recorded = forward(model, images[part], layers, whole=False)
+        yield [to_numpy(recorded[layer]) for layer in layers]
+
+
+def activations(model, images, layers, batch_size=250):
+    """Compute what some layers output for some images, all in one pass over the images.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : ndarray, shape (N, height, width, channels), float
+    layers : str or sequence of str
+
+    Returns
+    -------
+    ndarray, or dict of str to ndarray for several layers
+        Shape (N, ...) as the layer has it, channels last, float32.
+    """
+    model, names = check_model(model), [layers] if isinstance(layers, str) else list(layers)
+    found = [find_layer(model, name) for name in names]
+    check_channels_last(found)
+    images = check_images(model, images)
+    values = [np.concatenate(parts) for parts in zip(*record_outputs(model, images, found, batch_size), strict=True)]
+    return values[0] if isinstance(layers, str) else dict(zip(names, values, strict=True))
+
+
+def to_numpy(tensor):
+    """Return a tensor as float32, or refuse values that are not finite: weights are NaN, or numbers overflowed."""
+    values = tf.cast(tensor, tf.float32).numpy()
+    if not np.isfinite(values).all():
+        raise ValueError("model: its outputs or gradients are not finite; are there weights that are NaN or too large?")
+    return values
+
+
+def batches(n, batch_size):
+    """Return the slices that cut n images into batches."""
+    return list(gen_batches(n, check_count("batch_size", batch_size)))
+
+
+def memory_passes(shapes, n, gigabytes):
+    """Cut layers into blocks of channels, and sort the blocks into passes over n images that fit into memory.
+
+    Parameters
+    ----------
+    shapes : dict of str to tuple of int
+        What each layer outputs for one image, channels last.
+    gigabytes : float
+        What the recorded activations of a pass may take, as float32; one channel is taken at least.
+
+    Returns
+    -------
+    list of list of (str, slice)
+        For each pass, the layers and their channels.
+    """
+    passes, room = [], 0
+    for name, shape in shapes.items():
+        of_channel = 4 * n * prod(shape[:-1]) / 1e9
+        start = 0
+        while start < shape[-1]:
+            if room < of_channel:
+                passes.append([])
+                room = max(gigabytes, of_channel)
+            stop = min(shape[-1], start + int(room / of_channel))
+            passes[-1].append((name, slice(start, stop)))
+            room -= (stop - start) * of_channel
+            start = stop
+    return passes
+
+
+class _Enough(Exception):
+    """All that was to be recorded is there."""
+
+
+def _graph(model):
+    """Return the functional model that runs: a Sequential one keeps it inside."""
+    return getattr(model, "_functional", None) or model
+
+
+def _run(model, in_place_of, images):
+    """Run the graph of a model, each operation by what `in_place_of` returns for it; as ``Functional.call`` does."""
+    graph = _graph(model)
+    images = keras.ops.convert_to_tensor(images, dtype=graph.inputs[0].dtype)
+    return graph._run_through_graph([images], operation_fn=in_place_of)
+
+
+@lru_cache
+def _takes_training(kind):
+    return "training" in signature(kind.call).parameters
