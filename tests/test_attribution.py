@@ -91,7 +91,7 @@ def test_modifiers_by_hand(modifier):
     np.testing.assert_allclose(saliency(model, IMAGES, 2, rule=modifier), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("modifier", attribution.MODIFIERS)
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_way_to_write_a_relu_gives_the_same_map(form, modifier):
     reference, model = small_cnn("layers"), small_cnn(form)
