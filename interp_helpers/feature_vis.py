@@ -1,4 +1,10 @@
-"""What does a score ask for? Images made by gradient ascent, for classes, channels and layers."""
+"""Feature visualization: images made by gradient ascent, for classes, channels and whole layers.
+
+>>> from interp_helpers.models import load_checkpoint
+>>> made = maximize(load_checkpoint("mnist_cnn"), [3], n_steps=5)
+>>> made.images.shape, bool(made.values[0] > made.history[0, 0])
+((1, 28, 28, 1), True)
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -6,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.engine.checks import check_images, check_model, first_few
+from interp_helpers.engine.checks import check_count, check_images, check_model, check_number, first_few
 from interp_helpers.engine.gradients import backprop_replacements, check_request, forward_function, target_values
 from interp_helpers.engine.images import gaussian_blur
 from interp_helpers.models.checkpoints import load_checkpoint
@@ -60,7 +66,7 @@ def maximize(
         Comes back unchanged.
     target : int, sequence of N ints, or callable
         Classes, or with `layer` channels of that layer; or a function as in `attribution.saliency`. None, with `layer`,
-        means the whole layer: the mean square of all that it puts out (DeepDream, Mordvintsev et al. 2015).
+        means the whole layer: the mean square of all its outputs (DeepDream, Mordvintsev et al. 2015).
     layer : str, optional
     n_steps : int
     step_size : float
@@ -92,10 +98,6 @@ def maximize(
     -------
     Maximized
 
-    Raises
-    ------
-    ValueError
-        For an unknown layer or channel, images that do not fit, or numbers that make no sense.
 
     Warns
     -----
@@ -107,16 +109,8 @@ def maximize(
         if layer is None:
             raise ValueError("target: None means a whole layer; name it by layer")
         target = _mean_square
-    for name, number in {"l2": l2, "lp_norm": lp_norm, "total_variation": total_variation, "blur": blur}.items():
-        if not 0 <= number < np.inf:
-            raise ValueError(f"{name}: got {number}; give 0 or more")
-    if blur and (fourier or 3 * blur > min(n or np.inf for n in model.input_shape[1:3])):
-        raise ValueError(f"blur: got {blur}; give less than a third of the image's side, and not with fourier")
-    if pixel_range is not None and not pixel_range[0] < pixel_range[1]:
-        raise ValueError(f"pixel_range: got {pixel_range}; give (low, high) with low < high, or None")
-    if n_steps < 1 or not step_size > 0 or jitter < 0:
-        raise ValueError(f"n_steps={n_steps}, step_size={step_size}, jitter={jitter}: give positive numbers")
-    rng = np.random.default_rng(seed)
+    _check_numbers(model, n_steps, step_size, jitter, l2, lp_norm, total_variation, blur, fourier, pixel_range)
+    rng = np.random.default_rng(check_count("seed", seed, 0))
     images = _beginning(model, target, start, pixel_range, rng)
     target = check_request(model, target, layer, rule, pool, len(images))
     run, replace = forward_function(model, layer), backprop_replacements(model, rule)
@@ -153,7 +147,7 @@ def maximize(
     stuck = np.flatnonzero((history == final.numpy()).all(axis=0))
     if len(stuck):
         warnings.warn(
-            f"target {first_few(stuck)} never reacted to its image: behind it there is a ReLU that is off", stacklevel=2
+            f"target {first_few(stuck)} never reacted to its image: before it there is a ReLU that is off", stacklevel=2
         )
     return Maximized(images.numpy(), final.numpy(), history)
 
@@ -178,6 +172,18 @@ _IDEAL_DIGITS = []
 _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
 
 
+def _check_numbers(model, n_steps, step_size, jitter, l2, lp_norm, total_variation, blur, fourier, pixel_range):
+    check_count("n_steps", n_steps)
+    check_count("jitter", jitter, 0)
+    check_number("step_size", step_size, 0, open_low=True)
+    for name, number in {"l2": l2, "lp_norm": lp_norm, "total_variation": total_variation, "blur": blur}.items():
+        check_number(name, number, 0)
+    if blur and (fourier or 3 * blur > min(n or np.inf for n in model.input_shape[1:3])):
+        raise ValueError(f"blur: got {blur}; give less than a third of the image's side, and not with fourier")
+    if pixel_range is not None and not pixel_range[0] < pixel_range[1]:
+        raise ValueError(f"pixel_range: got {pixel_range}; give (low, high) with low < high, or None")
+
+
 def _beginning(model, target, start, pixel_range, rng):
     """Return the images to begin with: the given ones, or noise over the range."""
     if start is None:
@@ -186,8 +192,7 @@ def _beginning(model, target, start, pixel_range, rng):
         low, high = pixel_range or (0.0, 1.0)
         n = 1 if callable(target) or np.ndim(target) == 0 else len(target)
         start = rng.uniform(low, high, (n, *model.input_shape[1:])).astype(np.float32)
-    check_images(model, start)
-    return tf.convert_to_tensor(start, tf.float32)
+    return tf.constant(check_images(model, start, "start"))
 
 
 def _penalty(images, l2, lp_norm, total_variation, p=6):

@@ -13,21 +13,16 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.ndimage import zoom
 
 from interp_helpers.attribution import saliency
-from interp_helpers.engine.checks import check_images, check_model
+from interp_helpers.engine.checks import check_count, check_images, check_model
 from interp_helpers.engine.gradients import map_gradients
 from interp_helpers.feature_vis import maximize
 
 
 def find_layer_idx(model, layer_name):
-    """Return the position of a layer in ``model.layers``.
-
-    Raises
-    ------
-    ValueError
-        If there is no layer of that name; the message lists the names.
-    """
+    """Return the position of a layer in ``model.layers``."""
     names = [layer.name for layer in model.layers]
     if layer_name not in names:
         raise ValueError(f"layer_name: the model has no layer {layer_name!r}; it has {', '.join(names)}")
@@ -89,11 +84,6 @@ def visualize_saliency(
     -------
     ndarray, shape (height, width)
         Scaled to [0, 1] over this map, as the last version of keras-vis on GitHub did.
-
-    Raises
-    ------
-    ValueError
-        For a layer, filter, image or modifier that is not there or does not fit.
     """
     gradient = _input_gradient(model, layer_idx, filter_indices, seed_input, backprop_modifier)
     gradient = _grad_modifier(grad_modifier)(gradient)[0]
@@ -124,12 +114,7 @@ def visualize_cam(
     Returns
     -------
     ndarray, shape (height, width)
-        Stretched to the size of the image (bilinearly; keras-vis: cubic) and scaled to [0, 1].
-
-    Raises
-    ------
-    ValueError
-        As in `visualize_saliency`; if there is no convolution or pooling before the layer.
+        Stretched to the size of the image by cubic splines (``scipy.ndimage.zoom``) and scaled to [0, 1].
     """
     found, image = _prepared(model, layer_idx, seed_input)
     penultimate = _penultimate_layer(model, layer_idx, penultimate_layer_idx)
@@ -143,7 +128,8 @@ def visualize_cam(
     )
     alpha = _grad_modifier(grad_modifier)(gradients).mean(axis=(1, 2))
     cam = tf.nn.relu(np.einsum("nhwk,nk->nhw", maps, alpha / (np.abs(gradients).max() + _EPSILON)))
-    return _finished(tf.image.resize(cam[..., None], image.shape[1:3]).numpy()[0, ..., 0], colorize)
+    factors = np.array(image.shape[1:3]) / cam.shape[1:3]
+    return _finished(zoom(cam[0].numpy(), factors), colorize)
 
 
 def visualize_activation(
@@ -187,11 +173,6 @@ def visualize_activation(
     Returns
     -------
     ndarray, shape (height, width, channels)
-
-    Raises
-    ------
-    ValueError
-        As in `visualize_saliency`; for an `input_range` that is empty or a weight of the activation that is 0.
     """
     if grad_modifier is not None:
         raise ValueError(f"grad_modifier: got {grad_modifier!r}; only None is supported in activation maximization")
@@ -233,8 +214,8 @@ def _input_gradient(model, layer_idx, filter_indices, seed_input, backprop_modif
 
 def _prepared(model, layer_idx, seed_input):
     """Return the layer and the image as a batch of one, channels last, float32."""
-    if not -len(model.layers) <= layer_idx < len(model.layers):
-        raise ValueError(f"layer_idx: got {layer_idx}; the model has {len(model.layers)} layers, counted from 0")
+    model = check_model(model)
+    check_count("layer_idx", layer_idx, -len(model.layers), len(model.layers) - 1)
     image = np.asarray(seed_input)
     if image.ndim == len(model.input_shape) - 1:
         image = image[None]
@@ -249,7 +230,7 @@ def _prepared(model, layer_idx, seed_input):
 
 
 def _mean_of(layer, filter_indices, backprop_modifier):
-    """Return the function from what the layer puts out to the sum of the means of some of its channels."""
+    """Return the function from a layer's output to the sum of the means of some of its channels."""
     n_channels = layer.output.shape[-1]
     indices = np.atleast_1d(range(n_channels) if filter_indices is None else filter_indices)
     if indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= n_channels:

@@ -1,4 +1,8 @@
-"""Ask the data: which images make a channel respond most, where does it look, and what are those images like?"""
+"""Probe channels with data: their receptive fields, their pooled responses, the images that excite them most.
+
+>>> >>> receptive_field(load_checkpoint("mnist_cnn"), "relu2").size
+(5, 5)
+"""
 
 from dataclasses import dataclass
 
@@ -6,10 +10,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from interp_helpers.data.digits import _grey
-from interp_helpers.engine.checks import check_images, check_model
-from interp_helpers.engine.graph import find_layer, layers_before, spatial_layer
-from interp_helpers.engine.hooks import activations, batches
+from interp_helpers.engine.checks import check_channels, check_choice, check_count, check_images, check_model
+from interp_helpers.engine.graph import check_channels_last, find_layer, layers_before, spatial_layer
+from interp_helpers.engine.hooks import activations, record_outputs
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ def receptive_field(model, layer, input_shape=None):
     Parameters
     ----------
     model : keras.Model
-        Sequential, or functional without branches between the input and the layer.
+        Without branches between the input and the layer.
     layer : str
-        A layer with maps.
+        A layer with feature maps.
     input_shape : (int, int), optional
         Height and width of the images; needed if the model takes any size and pads ("same").
 
@@ -57,17 +60,13 @@ def receptive_field(model, layer, input_shape=None):
     -------
     ReceptiveField
 
-    Raises
-    ------
-    ValueError
-        If there is no such layer, if it has no maps, if it lies behind branches, or behind a layer of a kind that is
-        not a convolution, pooling, padding, cropping or something that treats each place alone.
 
     Notes
     -----
     Going forward: a window of k cells adds (k - 1) times the stride so far to the size, and multiplies the stride by
     its own; padding moves the offset (Araujo, Norris and Sim 2019).
     """
+    model = check_model(model)
     chain = layers_before(spatial_layer(model, layer))
     extent = list(input_shape or model.input_shape[1:3])
     size, stride, offset = [1, 1], [1, 1], [0, 0]
@@ -93,26 +92,19 @@ def pooled(model, images, layer, pool="max", batch_size=250):
     layer : str
     pool : "max" or "mean"
         Global max-pooling, or the mean of the map. A layer without maps is taken as it is.
-    batch_size : int
 
     Returns
     -------
     ndarray, shape (N, channels)
-
-    Raises
-    ------
-    ValueError
-        For an unknown layer or pooling, or images that do not fit.
     """
-    if pool not in ("max", "mean"):
-        raise ValueError(f"pool: got {pool!r}; give 'max' or 'mean'")
-    parts = []
+    check_choice("pool", pool, ("max", "mean"))
     model = check_model(model)
-    images = check_images(model, images)
-    for part in batches(len(images), batch_size):
-        values = activations(model, images[part], layer)
-        places = tuple(range(1, values.ndim - 1))
-        parts.append(getattr(values, pool)(axis=places) if places else values)
+    images, found = check_images(model, images), find_layer(model, layer)
+    check_channels_last([found])
+    parts = []
+    for (values,) in record_outputs(model, images, [found], batch_size):
+        positions = tuple(range(1, values.ndim - 1))
+        parts.append(getattr(values, pool)(axis=positions) if positions else values)
     return np.concatenate(parts)
 
 
@@ -133,18 +125,11 @@ def maximally_activating(model, images, layer, channel, k=9, pool="max"):
     pandas.DataFrame
         2 k rows for each channel, the highest first: channel, image (its index), value, group ("high" or "low"), row
         and column (the cell of the map where the channel is largest; -1 for a layer without maps).
-
-    Raises
-    ------
-    ValueError
-        As in `pooled`; if there is no such channel, or if there are fewer than 2 k images.
     """
-    n_channels = find_layer(model, layer).output.shape[-1]
-    channels = np.atleast_1d(channel)
-    if channels.dtype.kind not in "iu" or channels.min() < 0 or channels.max() >= n_channels:
-        raise ValueError(f"channel: got {channel}; {layer!r} has {n_channels}, counted from 0")
-    if not isinstance(k, int | np.integer) or not 0 < 2 * k <= len(images):
-        raise ValueError(f"k: got {k}; give 1 to {len(images) // 2} for {len(images)} images")
+    model = check_model(model)
+    images = check_images(model, images)
+    channels = check_channels(channel, find_layer(model, layer).output.shape[-1], "channel")
+    check_count("k", k, 1, len(images) // 2)
     values = pooled(model, images, layer, pool)
     order = np.argsort(-values, axis=0, kind="stable")
     chosen = np.concatenate([order[:k], order[-k:]])
@@ -171,40 +156,6 @@ def maximally_activating(model, images, layer, channel, k=9, pool="max"):
     return pd.concat(tables, ignore_index=True)
 
 
-def orientation_energy(images):
-    """Measure how much edge of which direction an image has.
-
-    Parameters
-    ----------
-    images : ndarray, shape (N, height, width, 1)
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each image: edges (mean squared gradient), and the mean squared derivative across four directions
-        of *stroke*: horizontal, rising, vertical, falling. Horizontal and vertical add up to edges, and so do rising
-        and falling.
-
-    Raises
-    ------
-    ValueError
-        For another shape.
-    """
-    grey = _grey(images)
-    down = (grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]) / 2
-    right = (grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]) / 2
-    mean_square = lambda difference: (difference**2).mean(axis=(1, 2))  # noqa: E731
-    return pd.DataFrame(
-        {
-            "edges": mean_square(down) + mean_square(right),
-            "horizontal": mean_square(down),
-            "rising": mean_square(down + right) / 2,
-            "vertical": mean_square(right),
-            "falling": mean_square(down - right) / 2,
-        }
-    )
-
-
 def _geometry(layer, extent):
     """Return window, stride, padding before and padding after of a layer, each (rows, columns)."""
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
@@ -221,9 +172,9 @@ def _geometry(layer, extent):
         amounts = layer.padding if isinstance(layer, keras.layers.ZeroPadding2D) else -np.array(layer.cropping)
         (top, bottom), (left, right) = ((int(a), int(b)) for a, b in amounts)
         return (1, 1), (1, 1), (top, left), (bottom, right)
-    if isinstance(layer, _PLACE_BY_PLACE):
+    if isinstance(layer, _POSITION_BY_POSITION):
         return (1, 1), (1, 1), (0, 0), (0, 0)
-    raise ValueError(f"layer: there is {layer.name!r} ({type(layer).__name__}) on the way, of which no field is known")
+    raise ValueError(f"layer: the receptive field of {layer.name!r} ({type(layer).__name__}) on the way is not known")
 
 
 def _same(length, window, stride):
@@ -245,7 +196,7 @@ _WINDOWS = (
 )
 
 
-_PLACE_BY_PLACE = (
+_POSITION_BY_POSITION = (
     keras.layers.ReLU,
     keras.layers.Activation,
     keras.layers.LeakyReLU,

@@ -31,11 +31,6 @@ def fit_regression(build, images, values, epochs, learning_rate, batch_size, see
     Returns
     -------
     keras.Model
-
-    Raises
-    ------
-    ValueError
-        If there is not one row of finite values that vary for each image, or if the network ends otherwise.
     """
     values = np.asarray(values, float).reshape(len(values), -1)
     mean, sd = values.mean(axis=0), values.std(axis=0)
@@ -86,11 +81,6 @@ def predict_without(model, layer, images, groups, fill="mean", batch_size=500):
     -------
     ndarray, shape (n_groups, N, n_outputs)
         Scores, or predicted values of a network that ends in a dense layer without activation.
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer, channel or filling, if there is no group, or if the images do not fit.
     """
     model = check_model(model)
     found, images = find_layer(model, layer), check_images(model, images)

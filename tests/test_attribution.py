@@ -19,7 +19,8 @@ from interp_helpers.attribution import (
     saliency,
     smoothgrad,
 )
-from interp_helpers.engine.gradients import map_gradients
+from interp_helpers.engine import gradients
+from interp_helpers.engine.gradients import RULES, map_gradients
 from interp_helpers.engine.graph import last_conv_layer
 from interp_helpers.metrics import cascading_randomization, deletion_insertion, iou, randomize_layers, rank_agreement
 from interp_helpers.models import load_checkpoint, logits_model
@@ -78,26 +79,26 @@ def test_saliency_agrees_with_finite_differences():
         assert gradient[row, column] == pytest.approx((high - low) / 2e-2, rel=1e-2, abs=1e-4)
 
 
-@pytest.mark.parametrize("modifier", ["guided", "rectified"])
-def test_modifiers_by_hand(modifier):
-    """One hidden layer: backwards by hand, with the definition of each modifier."""
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_rules_by_hand(rule):
+    """One hidden layer: backwards by hand, with the definition of each rule."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((6, 6, 1)), kl.Flatten(), kl.Dense(20, activation="relu"), kl.Dense(3)])
     first, _, second, _ = model.get_weights()
     hidden = np.maximum(IMAGES.reshape(3, 36) @ first, 0)
     upstream = np.maximum(second[:, 2], 0)
-    passed = upstream * (hidden > 0) if modifier == "guided" else np.broadcast_to(upstream, hidden.shape)
+    passed = upstream * (hidden > 0) if rule == "guided" else np.broadcast_to(upstream, hidden.shape)
     expected = (passed @ first.T).reshape(IMAGES.shape)
-    np.testing.assert_allclose(saliency(model, IMAGES, 2, rule=modifier), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(saliency(model, IMAGES, 2, rule=rule), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("form", FORMS)
-def test_every_way_to_write_a_relu_gives_the_same_map(form, modifier):
+def test_every_way_to_write_a_relu_gives_the_same_map(form, rule):
     reference, model = small_cnn("layers"), small_cnn(form)
     model.set_weights(reference.get_weights())
-    expected = saliency(reference, IMAGES, [0, 1, 2], rule=modifier)
-    np.testing.assert_allclose(saliency(model, IMAGES, [0, 1, 2], rule=modifier), expected, rtol=1e-5, atol=1e-7)
+    expected = saliency(reference, IMAGES, [0, 1, 2], rule=rule)
+    np.testing.assert_allclose(saliency(model, IMAGES, [0, 1, 2], rule=rule), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_guided_backpropagation_respects_the_upper_bound_of_a_relu6():
@@ -110,15 +111,15 @@ def test_guided_backpropagation_respects_the_upper_bound_of_a_relu6():
     assert (saliency(model, bright, 0, rule="deconvnet") == 1).all()
 
 
-@pytest.mark.parametrize("modifier", [None, "guided"])
-def test_the_graph_of_the_model_does_not_grow(modifier):
+@pytest.mark.parametrize("rule", [None, "guided"])
+def test_the_graph_of_the_model_does_not_grow(rule):
     model = keras.Sequential(
         [keras.Input((6, 6, 1)), kl.Conv2D(2, 3, activation="relu"), kl.Flatten(), kl.Dense(3, activation="softmax")]
     )
-    saliency(model, IMAGES, 0, rule=modifier)
+    saliency(model, IMAGES, 0, rule=rule)
     nodes = [len(layer._outbound_nodes) for layer in model.layers]
     for _ in range(3):
-        saliency(model, IMAGES, 0, rule=modifier)
+        saliency(model, IMAGES, 0, rule=rule)
     assert [len(layer._outbound_nodes) for layer in model.layers] == nodes
 
 
@@ -218,12 +219,12 @@ def test_grad_cam_by_its_formula():
     np.testing.assert_allclose(grad_cam(model, IMAGES, 2, "conv2", upsample=False), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("modifier", ["guided", "rectified"])
-def test_grad_cam_of_a_relu_layer_with_a_modifier(modifier):
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_grad_cam_of_a_relu_layer_with_a_modifier(rule):
     """The layer whose map is recorded is also one whose backward pass is changed."""
     reference, model = small_cnn("activations"), small_cnn("layers")
     model.set_weights(reference.get_weights())
-    cams = [grad_cam(network, IMAGES, 1, network.layers[4].name, rule=modifier) for network in (reference, model)]
+    cams = [grad_cam(network, IMAGES, 1, network.layers[4].name, rule=rule) for network in (reference, model)]
     assert cams[0].any()
     np.testing.assert_allclose(cams[0], cams[1], rtol=1e-5, atol=1e-7)
     assert "call" not in model.layers[4].__dict__
@@ -383,15 +384,15 @@ def test_other_bad_arguments_are_refused():
     model = small_cnn()
     with pytest.raises(ValueError, match="no layer 'conv9'; it has"):
         saliency(model, IMAGES, 0, layer="conv9")
-    with pytest.raises(ValueError, match="modifier: got 'relu'"):
+    with pytest.raises(ValueError, match="rule: got 'relu'"):
         saliency(model, IMAGES, 0, rule="relu")
     with pytest.raises(ValueError, match="pool: got"):
         saliency(model, IMAGES, 0, layer="conv1", pool="median")
     with pytest.raises(ValueError, match="no ReLU"):
         saliency(linear(), IMAGES, 0, rule="guided")
-    with pytest.raises(ValueError, match="no layer with maps"):
+    with pytest.raises(ValueError, match="no layer with feature maps"):
         grad_cam(linear(), IMAGES, 0)
-    with pytest.raises(ValueError, match="give a layer with maps"):
+    with pytest.raises(ValueError, match="give a layer with feature maps"):
         grad_cam(model, IMAGES, 0, layer="logits")
     with pytest.raises(ValueError, match="the function returned shape"):
         saliency(model, IMAGES, lambda outputs: outputs)
@@ -428,10 +429,10 @@ def test_a_saturated_softmax_warns():
 
 
 def test_breaking_guided_backpropagation_is_noticed(monkeypatch):
-    """The tests above would fail for a modifier that does nothing."""
-    monkeypatch.setattr(attribution, "_changed", lambda relu, modifier: tf.nn.relu)
+    """The tests above would fail for a rule that does nothing."""
+    monkeypatch.setattr(gradients, "_with_rule", lambda relu, rule: tf.nn.relu)
     with pytest.raises(AssertionError):
-        test_modifiers_by_hand("guided")
+        test_rules_by_hand("guided")
 
 
 # --- occlusion, one call for every map, deletion and insertion -------------------------------------------------------
@@ -521,20 +522,20 @@ def test_deletion_and_insertion_of_a_known_order():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: occlusion_map(m, IMAGES, 0, patch=0), "patch=0"),
-        (lambda m: occlusion_map(m, IMAGES, 0, patch=7), "patch=7"),
-        (lambda m: occlusion_map(m, IMAGES, 0, stride=0), "stride=0"),
-        (lambda m: occlusion_map(m, IMAGES, 0, patch=2.5), "patch=2.5"),
-        (lambda m: occlusion_map(logits_model(m), IMAGES, 0, output="probability"), "puts out scores"),
-        (lambda m: deletion_insertion(logits_model(m), IMAGES, 0, np.zeros((3, 6, 6))), "puts out scores"),
+        (lambda m: occlusion_map(m, IMAGES, 0, patch=0), "patch: got 0"),
+        (lambda m: occlusion_map(m, IMAGES, 0, patch=7), "patch: got 7"),
+        (lambda m: occlusion_map(m, IMAGES, 0, stride=0), "stride: got 0"),
+        (lambda m: occlusion_map(m, IMAGES, 0, patch=2.5), "patch: got 2.5"),
+        (lambda m: occlusion_map(logits_model(m), IMAGES, 0, output="probability"), "outputs logits"),
+        (lambda m: deletion_insertion(logits_model(m), IMAGES, 0, np.zeros((3, 6, 6))), "outputs logits"),
         (lambda m: deletion_insertion(m, IMAGES, 0, np.full((3, 6, 6), np.nan)), "maps: there are values"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill="white"), "fill: got 'white'"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill=np.nan), "fill: there are values"),
         (lambda m: occlusion_map(m, IMAGES, 0, fill=np.ones((5, 5, 1))), "fill: got shape"),
         (lambda m: occlusion_map(m, IMAGES, 0, output="logit"), "output: got 'logit'"),
-        (lambda m: occlusion_map(m, IMAGES, 0, output="probability", layer="conv1"), "output: got"),
+        (lambda m: occlusion_map(m, IMAGES, 0, output="probability", layer="conv1"), "output: 'probability' is that of a class"),
         (lambda m: occlusion_map(m, IMAGES, 9), "target: got 9"),
-        (lambda m: explain(m, IMAGES, 0, "lime"), "method: got 'lime'; give one of saliency"),
+        (lambda m: explain(m, IMAGES, 0, "lime"), "method: got 'lime'; give one of 'saliency'"),
         (lambda m: explain(m, IMAGES[0], 0, "edges"), "images: got shape"),
         (lambda m: deletion_insertion(m, IMAGES, 0, np.zeros((3, 5, 6))), "maps: got shape"),
         (lambda m: deletion_insertion(m, IMAGES, 0, np.zeros((3, 6, 6)), n_steps=0), "n_steps: got 0"),

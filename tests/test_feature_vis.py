@@ -151,7 +151,7 @@ def test_ideal_digits_beat_most_real_ones():
         ({"target": [0], "blur": 10.0}, "blur: got"),
         ({"target": [0], "blur": 0.5, "fourier": True}, "blur: got"),
         ({"target": [0], "l2": float("inf")}, "l2: got"),
-        ({"target": [0], "modifier": "relu"}, "modifier: got"),
+        ({"target": [0], "rule": "relu"}, "rule: got"),
         ({"target": [0], "pool": "median"}, "pool: got"),
         ({"target": [0], "start": np.zeros((1, 8, 8, 1), np.uint8)}, "uint8"),
         ({"target": [0], "start": np.zeros((1, 9, 8, 1))}, "got shape"),

@@ -140,12 +140,14 @@ def check_choice(name, value, choices):
 
 def check_table(table, columns=(), name="table"):
     """Return a DataFrame that has rows and some columns, none of them twice."""
-    if not isinstance(table, pd.DataFrame) or table.empty or table.columns.duplicated().any():
-        raise ValueError(f"{name}: got {type(table).__name__}; give a DataFrame with rows, and each column once")
+    if not isinstance(table, pd.DataFrame) or table.columns.duplicated().any():
+        raise ValueError(f"{name}: got {type(table).__name__}; give a DataFrame with each column once")
     missing = [column for column in columns if column not in table.columns]
     if missing:
         has = ", ".join(map(str, table.columns))
         raise ValueError(f"{name}: has no column {', '.join(map(str, missing))}; it has {has}")
+    if table.empty:
+        raise ValueError(f"{name}: has no rows")
     return table
 
 

@@ -210,7 +210,7 @@ def _logits_output(model):
         )
     if isinstance(operation, keras.layers.Softmax | keras.layers.Activation) or len(inputs) != 1:
         return inputs[0]
-    return _WithoutActivation(operation)(inputs[0])
+    return WithoutActivation(operation)(inputs[0])
 
 
 def _check_end(model, passed):
@@ -224,8 +224,8 @@ def _check_end(model, passed):
         )
 
 
-class _WithoutActivation(keras.layers.Layer):
-    """A layer with its activation left out, sharing its weights."""
+class WithoutActivation(keras.layers.Layer):
+    """Stands in a logits model for a layer whose activation is left out; the weights are the layer's."""
 
     def __init__(self, layer):
         super().__init__(name=f"{layer.name}_linear", dtype=layer.dtype_policy)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from sklearn.utils import gen_batches
 
 from interp_helpers.engine.checks import check_count, check_images, check_model
-from interp_helpers.engine.graph import check_channels_last, find_layer
+from interp_helpers.engine.graph import WithoutActivation, check_channels_last, find_layer
 
 
 def forward(model, images, record=(), replace=None, whole=True):
@@ -46,16 +46,17 @@ def forward(model, images, record=(), replace=None, whole=True):
             raise ValueError(f"layer: {layer.name!r} is called {n} times in one pass; give a layer called once")
 
     def in_place_of(operation):
-        call = replace.get(operation, operation)
+        layer = stands_for(operation)
+        call = replace.get(layer, operation)
         if call is operation:
             if hasattr(operation, "_run_through_graph") or getattr(operation, "_functional", None) is not None:
                 call = partial(_run, operation, in_place_of)
             elif _takes_training(type(operation)):
                 call = partial(operation, training=False)
-        return partial(noted, operation, call) if operation in record else call
+        return partial(noted, layer, call) if layer in record else call
 
-    def noted(operation, call, *arguments, **options):
-        recorded[operation] = output = call(*arguments, **options)
+    def noted(layer, call, *arguments, **options):
+        recorded[layer] = output = call(*arguments, **options)
         if not whole and len(recorded) == len(record):
             raise _Enough
         return output
@@ -70,10 +71,15 @@ def n_calls(model, layer):
     """Count the calls of a layer in one pass of a model."""
     calls = 0
     for node in chain.from_iterable(_graph(model)._nodes_by_depth.values()):
-        calls += node.operation is layer
+        calls += stands_for(node.operation) is layer
         if isinstance(node.operation, keras.Model) and node.operation is not layer:
             calls += n_calls(node.operation, layer)
     return calls
+
+
+def stands_for(operation):
+    """Return the layer that an operation of a graph is: in a logits model, the last one without its activation."""
+    return operation.layer if isinstance(operation, WithoutActivation) else operation
 
 
 def record_outputs(model, images, layers, batch_size=250):
@@ -169,11 +175,12 @@ def _graph(model):
     return getattr(model, "_functional", None) or model
 
 
-def _run(model, in_place_of, images):
+def _run(model, in_place_of, images, **options):
     """Run the graph of a model, each operation by what `in_place_of` returns for it; as ``Functional.call`` does."""
     graph = _graph(model)
     images = keras.ops.convert_to_tensor(images, dtype=graph.inputs[0].dtype)
-    return graph._run_through_graph([images], operation_fn=in_place_of)
+    outputs = keras.tree.flatten(graph._run_through_graph([images], operation_fn=in_place_of))
+    return outputs[0] if len(outputs) == 1 else outputs
 
 
 @lru_cache

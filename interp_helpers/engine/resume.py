@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from interp_helpers.engine.graph import all_layers, check_channels_last, logits_model, without_activation
-from interp_helpers.engine.hooks import forward, n_calls
+from interp_helpers.engine.graph import all_layers, check_channels_last, inputs_of, logits_model, without_activation
+from interp_helpers.engine.hooks import forward, n_calls, stands_for
 
 
 def resume_after(model, layer, images, weight_change=None):
@@ -33,10 +33,11 @@ def resume_after(model, layer, images, weight_change=None):
     leaves = [one for one in all_layers(model).values() if not isinstance(one, keras.Model)]
     check_channels_last(leaves)
     run, entered = logits_model(model), []
+    as_it_runs = without_activation(layer) if _ends_in(run, layer) else layer
 
     def noting_its_input(inputs, *arguments, **options):
         entered.append(inputs)
-        return layer(inputs, *arguments, **options)
+        return as_it_runs(inputs, *arguments, **options)
 
     once = [one for one in leaves if one is layer or n_calls(run, one) == 1]
     _, outputs = forward(run, images, once, {layer: noting_its_input})
@@ -49,7 +50,7 @@ def resume_after(model, layer, images, weight_change=None):
 
     def rest(output):
         output = keras.ops.cast(output, layer.compute_dtype)
-        output = output if weight_change is None else layer.activation(output)
+        output = output if weight_change is None else as_it_runs.activation(output)
         logits, _ = forward(run, images, replace=known | {layer: _returning(output)})
         logits = keras.ops.convert_to_numpy(keras.ops.cast(logits, "float32"))
         if not np.isfinite(logits).all():
@@ -76,6 +77,14 @@ def layer_weights(layer):
     """Return copies of the kernel and, if there is one, the bias of a layer, by name."""
     names = ("kernel", "bias") if layer.use_bias else ("kernel",)
     return {name: np.array(keras.ops.convert_to_numpy(getattr(layer, name))) for name in names}
+
+
+def _ends_in(logits, layer):
+    """Tell whether the last layer of a logits model is a layer whose activation was left out."""
+    last = inputs_of(logits.outputs[0])[0]
+    while isinstance(last, keras.Model):
+        last = inputs_of(last.outputs[0])[0]
+    return stands_for(last) is layer and last is not layer
 
 
 def _returning(value):
