@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+from keras import layers
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,3 +28,45 @@ def mnist_as_found():
     from interp_helpers.data import load_mnist
 
     return load_mnist(leave_out_digits=True)
+
+
+# --- a network with known answers: one channel alone feeds class 3, one is dead, one is only a bias ------------------
+
+N_CLASSES = 5
+ONLY_BIAS, DEAD, FEEDS_0, FEEDS_3 = range(4)
+
+
+@pytest.fixture
+def planted():
+    """Bias 0.5 alone feeds class 1 and 2; minus the pixel is never positive; the pixel feeds 0; twice the pixel, 3."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            layers.Conv2D(4, 1, name="conv"),
+            layers.ReLU(name="relu"),
+            layers.GlobalAveragePooling2D(name="average"),
+            layers.Dense(N_CLASSES, name="logits"),
+            layers.Softmax(name="probabilities"),
+        ]
+    )
+    kernel = np.array([0, -1, 1, 2], np.float32).reshape(1, 1, 1, 4)
+    model.get_layer("conv").set_weights([kernel, np.array([0.5, 0, 0, 0], np.float32)])
+    feeds = np.zeros((4, N_CLASSES), np.float32)
+    feeds[ONLY_BIAS, 1], feeds[ONLY_BIAS, 2], feeds[DEAD, 4], feeds[FEEDS_0, 0], feeds[FEEDS_3, 3] = 6, -2, 9, 1, 3
+    model.get_layer("logits").set_weights([feeds, np.zeros(N_CLASSES, np.float32)])
+    return model
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).random((6, 4, 4, 1)).astype(np.float32)
+
+
+@pytest.fixture
+def unchanged(planted):
+    """Check at the end that the planted network is what it was, bit by bit."""
+    before = planted.get_weights()
+    yield
+    assert all(np.array_equal(a, b) for a, b in zip(before, planted.get_weights(), strict=True))
+    assert all("call" not in layer.__dict__ for layer in planted.layers)

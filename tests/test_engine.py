@@ -164,7 +164,7 @@ def test_logits_before_a_softmax_that_is_followed_by_nothing_but_identities():
     ],
 )  # fmt: skip
 def test_what_is_made_from_probabilities_has_no_logits(model):
-    with pytest.raises(ValueError, match="from the probabilities of .* has no logits"):
+    with pytest.raises(ValueError, match="it has no logits"):
         graph.logits_model(model())
 
 
@@ -248,7 +248,9 @@ def test_passes_fit_into_memory_and_cover_every_channel_once():
     shapes = {"a": (10, 10, 7), "b": (4,), "c": (50, 50, 3)}
     passes = hooks.memory_passes(shapes, 100, gigabytes=1e-4)
     for name, shape in shapes.items():
-        taken = [c for parts in passes for found, channels in parts if found == name for c in range(shape[-1])[channels]]
+        taken = [
+            c for parts in passes for found, channels in parts if found == name for c in range(shape[-1])[channels]
+        ]
         assert taken == list(range(shape[-1]))
     for parts in passes:
         size = sum(4 * 100 * np.prod(shapes[name][:-1]) * (c.stop - c.start) for name, c in parts) / 1e9

@@ -1,16 +1,12 @@
-from itertools import permutations
-
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 from keras import layers as kl
 
 from interp_helpers.attribution import saliency
 from interp_helpers.data import stroke_shape
-from interp_helpers.metrics import detector_auc
 from interp_helpers.models import load_checkpoint
-from interp_helpers.probing import maximally_activating, orientation_energy, pooled, receptive_field
+from interp_helpers.probing import maximally_activating, pooled, receptive_field
 
 
 def chain(*layers, shape=(21, 24, 1)):
@@ -178,90 +174,14 @@ def test_slant_of_strokes(slant):
     assert stroke_shape(stroke(3, slant)).loc[0, "slant"] == pytest.approx(slant, abs=1)
 
 
-def test_orientation_of_bars():
-    upright = stroke(3)
-    energy = orientation_energy(np.concatenate([upright, upright.swapaxes(1, 2), stroke(3, 45), stroke(3, -45)]))
-    kinds = energy[["horizontal", "rising", "vertical", "falling"]].idxmax(axis=1)
-    assert kinds.tolist() == ["vertical", "horizontal", "rising", "falling"]
-
-
 def test_images_without_ink_are_refused():
     with pytest.raises(ValueError, match=r"no pixel above 0.5 in image 0"):
         stroke_shape(np.zeros((1, 8, 8, 1)))
     with pytest.raises(ValueError, match="images: got shape"):
         stroke_shape(np.zeros((8, 8)))
-    with pytest.raises(ValueError, match="images: got shape"):
-        orientation_energy(np.zeros((2, 8, 8, 3)))
 
 
 def test_windows_in_the_padding_are_empty():
     model = keras.Sequential([keras.Input((8, 8, 1)), kl.ZeroPadding2D(3), kl.Conv2D(1, 1, name="c")])
     rows, columns = receptive_field(model, "c").window(0, 0, (8, 8))
     assert np.zeros((8, 8))[rows, columns].size == 0
-
-
-def pairs_won(values, mask):
-    on, off = values[mask], values[~mask]
-    return (on[:, None] > off).mean() + 0.5 * (on[:, None] == off).mean()
-
-
-def test_detector_quality_counts_pairs_of_pixels():
-    rng = np.random.default_rng(0)
-    maps = rng.integers(0, 4, (3, 2, 3, 2)).astype(float)  # with many ties
-    masks = {"thing": rng.random((3, 4, 6)) < 0.3, "other": rng.random((3, 4, 6)) < 0.6}
-    table = detector_auc(maps, masks, n_shuffles=5)
-    enlarged = maps.repeat(2, axis=1).repeat(2, axis=2)
-    for row in table.itertuples():
-        expected = pairs_won(enlarged[..., row.channel], masks[row.object])
-        assert row.auc == pytest.approx(expected)
-        assert row.strength == pytest.approx(abs(2 * expected - 1))
-
-
-def test_detector_quality_of_the_object_itself_its_negative_and_a_place():
-    rng = np.random.default_rng(1)
-    mask = np.zeros((40, 8, 8), bool)
-    mask[:, 4:] = rng.random((40, 4, 8)) < 0.5  # only ever in the lower half
-    lower = np.zeros((40, 8, 8))
-    lower[:, 4:] = 1
-    maps = np.stack([mask, -1.0 * mask, lower, np.ones((40, 8, 8)), rng.random((40, 8, 8))], axis=3)
-    table = detector_auc(maps, {"thing": mask}, n_shuffles=99).set_index("channel")
-    assert table["auc"][0] == 1
-    assert table["auc"][1] == 0
-    assert table["strength"][0] == table["strength"][1] == 1
-    assert table["p_value"][:2].tolist() == [0.01, 0.01]
-    assert table["auc"][2] == pytest.approx(table["place"][2])  # knows the place, and nothing of the picture
-    assert table["p_value"][2] == 1
-    assert table.loc[3, ["auc", "place", "p_value", "strength"]].isna().all()
-    assert table["p_value"][4] > 0.01
-
-
-def test_the_place_alone_is_the_mean_over_all_ways_to_deal_the_masks_out():
-    rng = np.random.default_rng(3)
-    maps, mask = rng.random((4, 2, 2, 2)), rng.random((4, 2, 2)) < 0.5
-    ways = [detector_auc(maps, {"thing": mask[list(order)]}, 0)["auc"] for order in permutations(range(4))]
-    table = detector_auc(maps, {"thing": mask}, 0)
-    np.testing.assert_allclose(table["place"], np.mean(ways, axis=0))
-    assert table["p_value"].isna().all()
-
-
-def test_detector_quality_is_the_same_for_a_monotone_transform_of_the_channel():
-    rng = np.random.default_rng(2)
-    maps, mask = rng.random((6, 4, 4, 3)), rng.random((6, 8, 8)) < 0.4
-    first, again = (detector_auc(m, {"thing": mask}, 9) for m in (maps, np.exp(3 * maps)))
-    pd.testing.assert_frame_equal(first, again)
-
-
-@pytest.mark.parametrize(
-    ("maps", "masks", "message"),
-    [
-        (np.zeros((2, 4, 4)), {"thing": np.ones((2, 4, 4), bool)}, "maps: got shape"),
-        (np.full((2, 4, 4, 1), np.nan), {"thing": np.ones((2, 4, 4), bool)}, "finite"),
-        (np.zeros((2, 4, 4, 1)), {}, "masks, n_shuffles"),
-        (np.zeros((2, 4, 4, 1)), {"thing": np.ones((2, 6, 4), bool)}, "multiples"),
-        (np.zeros((2, 4, 4, 1)), {"thing": np.ones((2, 4, 4))}, "'thing' is float64"),
-        (np.zeros((2, 4, 4, 1)), {"thing": np.zeros((2, 4, 4), bool)}, "every pixel or in none"),
-    ],
-)
-def test_detector_quality_refuses(maps, masks, message):
-    with pytest.raises(ValueError, match=message):
-        detector_auc(maps, masks)
