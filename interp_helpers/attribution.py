@@ -117,7 +117,7 @@ def grad_cam(model, images, target, layer=None, rule=None, upsample=True, batch_
     keras-vis applies; and with tf-keras-vis 0.8.7 and xplique on functional models (``tests/oracles``).
     """
     model = check_model(model)
-    layer = layer or last_conv_layer(model)
+    layer = last_conv_layer(model) if layer is None else layer
     maps, slopes = gradients(model, images, target, None, rule, "mean", batch_size, layer)
     cams = np.maximum(np.einsum("nhwk,nk->nhw", maps, slopes.mean(axis=(1, 2))), 0)
     _warn_if_blank(cams, f"the weighted maps of {layer!r} add up to nothing positive for this class")
@@ -268,7 +268,7 @@ def occlusion_map(
     check_choice("output", output, ("score_drop", "probability"))
     run = forward_function(model, layer)
     if output == "probability":
-        if layer or callable(target):
+        if layer is not None or callable(target):
             raise ValueError("output: 'probability' is that of a class; leave out layer, and give a class as target")
         check_probabilities(model, images)
         run = lambda pixels: forward(model, pixels)  # noqa: E731

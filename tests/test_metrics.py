@@ -101,7 +101,7 @@ def test_deletion_and_insertion_of_a_known_order():
 def test_strongest_marks_exactly_so_many_places():
     maps = np.array([[[0.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]]])
     assert metrics.top_k_mask(maps, 2).tolist() == [[[False, True], [True, False]], [[True, True], [False, False]]]
-    with pytest.raises(ValueError, match="maps, n: got"):
+    with pytest.raises(ValueError, match="k: got"):
         metrics.top_k_mask(maps, 5)
 
 
@@ -123,7 +123,7 @@ def test_concentration_on_random_regions_is_one_on_average():
 
 @pytest.mark.parametrize("shape", [(2, 7, 7), (3, 5, 7), (3, 7, 5)])
 def test_concentration_refuses_regions_that_do_not_fit(shape):
-    with pytest.raises(ValueError, match="maps, region: got shapes"):
+    with pytest.raises(ValueError, match="region: got"):
         metrics.inside_ratio(np.ones((3, 14, 14, 4)), np.ones(shape, bool))
 
 
@@ -181,7 +181,7 @@ def test_detector_auc_is_the_same_for_a_monotone_transform_of_the_channel():
 @pytest.mark.parametrize(
     ("maps", "masks", "message"),
     [
-        (np.zeros((2, 4, 4)), {"thing": np.ones((2, 4, 4), bool)}, "maps: got shape"),
+        (np.zeros((2, 4, 4)), {"thing": np.ones((2, 4, 4), bool)}, "maps: got float64 of shape"),
         (np.full((2, 4, 4, 1), np.nan), {"thing": np.ones((2, 4, 4), bool)}, "finite"),
         (np.zeros((2, 4, 4, 1)), {}, "masks: is empty"),
         (np.zeros((2, 4, 4, 1)), {"thing": np.ones((2, 6, 4), bool)}, "multiples"),

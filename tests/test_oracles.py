@@ -21,9 +21,9 @@ GOLDEN = {name: dict(np.load(ORACLES / f"{name}.npz", allow_pickle=False)) for n
 OURS = {
     "none": None,
     "guided": "guided",
-    "relu": "rectified",
+    "relu": "deconvnet",
     "guided_override": "guided",
-    "relu_override": "rectified",
+    "relu_override": "deconvnet",
 }
 MODELS = {name: networks.build(name) for name in networks.CLASSES}
 

@@ -58,7 +58,7 @@ def test_receptive_fields_that_are_not_known_are_refused():
     model = load_checkpoint("mnist_cnn")
     with pytest.raises(ValueError, match="no layer 'conv9'"):
         receptive_field(model, "conv9")
-    with pytest.raises(ValueError, match="give a layer with maps"):
+    with pytest.raises(ValueError, match="give a layer with feature maps"):
         receptive_field(model, "dense1")
     inputs = keras.Input((8, 8, 1))
     left, right = kl.Conv2D(1, 3, name="left")(inputs), kl.Conv2D(1, 3)(inputs)

@@ -80,8 +80,8 @@ def check_request(model, target, layer, rule, pool, n_images):
     """Return a target checked against what it is a target of; refuse an unknown layer, rule or pooling."""
     check_choice("rule", rule, RULES)
     check_choice("pool", pool, POOLS)
-    n_channels = find_layer(model, layer).output.shape[-1] if layer else logits_model(model).output_shape[-1]
-    return check_target(target, n_images, n_channels, repr(layer) if layer else "the model")
+    n_channels = logits_model(model).output_shape[-1] if layer is None else find_layer(model, layer).output.shape[-1]
+    return check_target(target, n_images, n_channels, "the model" if layer is None else repr(layer))
 
 
 def forward_function(model, layer=None):
