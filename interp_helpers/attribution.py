@@ -224,16 +224,7 @@ def integrated_gradients(model, images, target, baseline=0.0, n_steps=50, **opti
 
 
 def occlusion_map(
-    model,
-    images,
-    target,
-    patch=5,
-    stride=1,
-    fill=0.0,
-    output="score_drop",
-    layer=None,
-    pool="max",
-    batch_size=256,
+    model, images, target, patch=5, stride=1, fill=0.0, output="score_drop", layer=None, pool="max", batch_size=256
 ):
     """Cover a square of each image, at every position, and see what becomes of the target (Zeiler and Fergus 2014).
 
@@ -241,10 +232,8 @@ def occlusion_map(
     ----------
     model, images, target, layer, pool
         As in `saliency`.
-    patch : int
-        Side of the square in pixels; at the border the part inside the image is covered.
-    stride : int
-        Step between positions, in pixels; each stands for the `stride` by `stride` pixels around it.
+    patch, stride : int
+        Side of the square (at the border the part inside the image is covered), and step between positions, in pixels.
     fill : float, "local", "blur" or ndarray that broadcasts to `images`
         What the square is filled with: a grey value (0: black, 1: white), the mean of the pixels that it covers, the
         blurred image, or the same part of another image (for example a mean image).
@@ -265,13 +254,7 @@ def occlusion_map(
     height, width = images.shape[1:3]
     check_count("patch", patch, 1, max(height, width))
     check_count("stride", stride, 1, min(height, width))
-    check_choice("output", output, ("score_drop", "probability"))
-    run = forward_function(model, layer)
-    if output == "probability":
-        if layer is not None or callable(target):
-            raise ValueError("output: 'probability' is that of a class; leave out layer, and give a class as target")
-        check_probabilities(model, images)
-        run = lambda pixels: forward(model, pixels)  # noqa: E731
+    run = _occluded_output(model, images, target, output, layer)
     filling = _filling(fill, images, patch)
     rows, columns = (range(min(stride // 2, n - 1), n, stride) for n in (height, width))
     covered = _squares(height, width, rows, columns, patch)
@@ -359,6 +342,17 @@ def _end_of_cam(model):
         )
     made_by = inputs_of(layers[pools[-1]].input)[0]
     return next(name for name, layer in layers.items() if layer is made_by), dense[0]
+
+
+def _occluded_output(model, images, target, output, layer):
+    """Return the function from covered images to what is measured: logits, a layer's output, or probabilities."""
+    check_choice("output", output, ("score_drop", "probability"))
+    if output == "score_drop":
+        return forward_function(model, layer)
+    if layer is not None or callable(target):
+        raise ValueError("output: 'probability' is that of a class; leave out layer, and give a class as target")
+    check_probabilities(model, images)
+    return lambda pixels: forward(model, pixels)
 
 
 def _squares(height, width, rows, columns, patch):

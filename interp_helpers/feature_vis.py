@@ -57,52 +57,35 @@ def maximize(
 ):
     """Change images by gradient ascent to make a target large (Erhan et al. 2009; Simonyan et al. 2014).
 
-    One image for each target, all of them in one batch. In every step the gradient of an image is divided by its
-    root mean square, and RMSprop divides each pixel's step by the running size of its gradient.
+    One image for each target, all in one batch. In every step the gradient of an image is divided by its root mean
+    square, and RMSprop divides each pixel's step by the running size of its gradient.
 
     Parameters
     ----------
-    model : keras.Model
-        Comes back unchanged.
     target : int, sequence of N ints, or callable
-        Classes, or with `layer` channels of that layer; or a function as in `attribution.saliency`. None, with `layer`,
-        means the whole layer: the mean square of all its outputs (DeepDream, Mordvintsev et al. 2015).
-    layer : str, optional
-    n_steps : int
+        Classes, or with `layer` channels of that layer; or a function as in `attribution.saliency`. None, with `layer`:
+        the mean square of all that the layer outputs (DeepDream, Mordvintsev et al. 2015).
     step_size : float
         In units of pixel value.
-    l2 : float
-        Weight of the penalty ||x||^2.
-    lp_norm, total_variation : float
-        Weights of the penalties ||x||_6 and sum of squared differences of neighbours, both divided by the number of
-        values of an image (as in keras-vis, whose weights are 10 and 10; like there, the differences within the last
-        row and within the last column are left out).
-    blur : float
-        Standard deviation in pixels of a Gaussian that blurs the image after every step.
-    jitter : int
-        The image is shifted by up to this many pixels, at random, before each gradient.
+    l2, lp_norm, total_variation : float
+        Weights of the penalties: ||x||^2; ||x||_6 and the sum of squared differences of neighbours, both divided by the
+        number of values of an image (as in keras-vis, whose weights are 10 and 10, with its border).
+    blur, jitter : float, int
+        Standard deviation in pixels of a Gaussian that blurs the image after every step; by how many pixels the image
+        is shifted, at most and at random, before each gradient.
     fourier : bool
         Change the spectrum instead of the pixels, each frequency scaled by its wavelength (Olah et al. 2017).
     pixel_range : (float, float) or None
         Pixels are kept inside; None lets them go anywhere.
-    rule : None, "guided" or "deconvnet"
+    rule, pool
         As in `attribution.saliency`.
-    pool : "sum", "mean" or "max"
-        How the map of a channel of an inner layer becomes one number.
     start : ndarray, shape (N, height, width, channels), optional
         Images to begin with; by default random pixels over `pixel_range`, strong enough to switch most ReLUs on.
-    seed : int
-        Fixes the beginning and the jitter.
 
     Returns
     -------
     Maximized
-
-
-    Warns
-    -----
-    UserWarning
-        If a target never reacts to its image: a ReLU that is off (dead) has no direction to climb.
+        Warns if a target never reacts to its image: a ReLU that is off (dead) has no direction to climb.
     """
     model = check_model(model)
     if target is None:
@@ -114,41 +97,21 @@ def maximize(
     images = _beginning(model, target, start, pixel_range, rng)
     target = check_request(model, target, layer, rule, pool, len(images))
     run, replace = forward_function(model, layer), backprop_replacements(model, rule)
-    from_values = _from_spectrum(images.shape[1:], pixel_range) if fourier else tf.identity
-    values = _spectrum(images, pixel_range) if fourier else images
     size = float(np.prod(images.shape[1:]))
-    cache = tf.zeros_like(values)
-    history = []
 
-    @tf.function
-    def step(values, cache, shift):
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            images = from_values(values)
-            wanted = target_values(run(tf.roll(images, shift, axis=(1, 2)), replace)[0], target, pool)
-            aim = wanted - _penalty(images, l2, lp_norm / size, total_variation / size)
-        gradient = tape.gradient(aim, values, unconnected_gradients="zero")
-        gradient /= tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True)) + _EPSILON
-        cache = _DECAY * cache + (1 - _DECAY) * gradient**2
-        values += step_size * gradient / tf.sqrt(cache + _EPSILON)
-        if blur and not fourier:
-            values = gaussian_blur(values, blur)
-        if pixel_range is not None and not fourier:
-            values = tf.clip_by_value(values, *pixel_range)
-        return values, cache, wanted
+    def values_of(images):
+        return target_values(run(images, replace)[0], target, pool)
 
-    for _ in range(n_steps):
-        shift = tf.constant(rng.integers(-jitter, jitter + 1, 2), tf.int32)
-        values, cache, wanted = step(values, cache, shift)
-        history.append(wanted.numpy())
-    images = from_values(values)
-    final = target_values(run(images, replace)[0], target, pool)
-    history = np.array(history)
+    def penalty(images):
+        return _penalty(images, l2, lp_norm / size, total_variation / size)
+
+    shifts = [tf.constant(rng.integers(-jitter, jitter + 1, 2), tf.int32) for _ in range(n_steps)]
+    images, history = _ascend(images, values_of, penalty, shifts, step_size, blur, fourier, pixel_range)
+    final = values_of(images)
     stuck = np.flatnonzero((history == final.numpy()).all(axis=0))
     if len(stuck):
-        warnings.warn(
-            f"target {first_few(stuck)} never reacted to its image: before it there is a ReLU that is off", stacklevel=2
-        )
+        reason = "before it there is a ReLU that is off"
+        warnings.warn(f"target {first_few(stuck)} never reacted to its image: {reason}", stacklevel=2)
     return Maximized(images.numpy(), final.numpy(), history)
 
 
@@ -170,6 +133,35 @@ _IDEAL_DIGITS = []
 
 
 _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
+
+
+def _ascend(images, values_of, penalty, shifts, step_size, blur, fourier, pixel_range):
+    """Climb, one step for each shift; return the images, and the values of the target before every step."""
+    from_values = _from_spectrum(images.shape[1:], pixel_range) if fourier else tf.identity
+    values = _spectrum(images, pixel_range) if fourier else images
+    cache, history = tf.zeros_like(values), []
+
+    @tf.function
+    def step(values, cache, shift):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            images = from_values(values)
+            wanted = values_of(tf.roll(images, shift, axis=(1, 2)))
+            aim = wanted - penalty(images)
+        gradient = tape.gradient(aim, values, unconnected_gradients="zero")
+        gradient /= tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True)) + _EPSILON
+        cache = _DECAY * cache + (1 - _DECAY) * gradient**2
+        values += step_size * gradient / tf.sqrt(cache + _EPSILON)
+        if blur and not fourier:
+            values = gaussian_blur(values, blur)
+        if pixel_range is not None and not fourier:
+            values = tf.clip_by_value(values, *pixel_range)
+        return values, cache, wanted
+
+    for shift in shifts:
+        values, cache, wanted = step(values, cache, shift)
+        history.append(wanted.numpy())
+    return from_values(values), np.array(history)
 
 
 def _check_numbers(model, n_steps, step_size, jitter, l2, lp_norm, total_variation, blur, fourier, pixel_range):

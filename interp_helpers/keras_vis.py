@@ -6,6 +6,10 @@ done by `attribution` and `feature_vis`. Its raw gradients and ours agree to 1e-
 One habit of keras-vis is kept because old results depend on it: with a backprop modifier it made *every* activation a
 ReLU, the linear output layer included, so the guided map of a class with a negative score is blank. (It did so to the
 linear layers in the middle as well, and to tanh: there we differ, because that is another network.)
+
+>>> from interp_helpers.models import load_checkpoint
+>>> find_layer_idx(load_checkpoint("mnist_cnn"), "logits")
+10
 """
 
 import warnings
@@ -16,7 +20,7 @@ import tensorflow as tf
 from scipy.ndimage import zoom
 
 from interp_helpers.attribution import saliency
-from interp_helpers.engine.checks import check_count, check_images, check_model
+from interp_helpers.engine.checks import check_count, check_images, check_model, check_number
 from interp_helpers.engine.gradients import map_gradients
 from interp_helpers.feature_vis import maximize
 
@@ -154,21 +158,14 @@ def visualize_activation(
 
     Parameters
     ----------
-    model, layer_idx, backprop_modifier
-        As in `visualize_saliency`.
-    filter_indices : int, sequence of int or None
-        None: all of them.
+    model, layer_idx, filter_indices, backprop_modifier
+        As in `visualize_saliency`; ``filter_indices=None`` takes all of them.
     seed_input : ndarray, optional
-        Image to begin with; noise around the middle of `input_range` by default.
+        Image to begin with; by default noise around the middle of `input_range`, fixed by `seed`.
     input_range : (number, number)
         If both are int, the image comes back as uint8.
-    grad_modifier : None
-        Kept for the order of the arguments; anything else is refused.
     act_max_weight, lp_norm_weight, tv_weight : float
-        Weights of the activation (subtracted) and of the two penalties.
-    max_iter : int
-    seed : int
-        Fixes the beginning (keras-vis drew another one each time).
+        Weights of the activation and of the two penalties.
 
     Returns
     -------
@@ -176,14 +173,8 @@ def visualize_activation(
     """
     if grad_modifier is not None:
         raise ValueError(f"grad_modifier: got {grad_modifier!r}; only None is supported in activation maximization")
-    low, high = input_range
-    if not low < high or not act_max_weight > 0:
-        raise ValueError(
-            f"input_range={input_range}, act_max_weight={act_max_weight}: give low < high, a weight above 0"
-        )
-    as_bytes = isinstance(low, int) and isinstance(high, int)
-    if as_bytes and (low < 0 or high - low < 10):
-        raise ValueError(f"input_range: got {input_range}; two ints mean bytes; give floats")
+    check_number("act_max_weight", act_max_weight, 0, open_low=True)
+    low, high, as_bytes = _checked_range(input_range)
     if seed_input is None:
         noise = np.random.default_rng(seed).random((1, *model.input_shape[1:]))
         seed_input = (noise - noise.mean()) / noise.std() * 0.05 * (high - low) + (low + high) / 2
@@ -203,6 +194,15 @@ def visualize_activation(
     image = made.images[0] - made.images[0].mean()
     image = np.clip(image / (image.std() + _EPSILON) * 0.1 + 0.5, 0, 1) * (high - low) + low
     return image.astype(np.uint8) if as_bytes else image
+
+
+def _checked_range(input_range):
+    """Return the lowest and the highest pixel, and whether the image is to be bytes."""
+    low, high = input_range
+    as_bytes = isinstance(low, int) and isinstance(high, int)
+    if not low < high or (as_bytes and (low < 0 or high - low < 10)):
+        raise ValueError(f"input_range: got {input_range}; give low < high; two ints mean bytes, else give floats")
+    return low, high, as_bytes
 
 
 def _input_gradient(model, layer_idx, filter_indices, seed_input, backprop_modifier):

@@ -31,16 +31,7 @@ DIRECTIONS = ("constant", "sign", "gaussian")
 
 
 def perturb_layer(
-    model,
-    layer,
-    images,
-    labels,
-    steps=50,
-    size=0.1,
-    direction="constant",
-    seed=0,
-    relative=True,
-    batch_size=500,
+    model, layer, images, labels, steps=50, size=0.1, direction="constant", seed=0, relative=True, batch_size=500
 ):
     """Move all weights and biases of one layer in steps along a straight line; measure the accuracy after each.
 

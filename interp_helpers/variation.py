@@ -33,48 +33,34 @@ PLACES = ("activations", "weights", "weights and bias")
 
 
 def vary_channel(
-    model,
-    layer,
-    images,
-    target=None,
-    method="kill",
-    on="activations",
-    size=None,
-    seed=0,
-    channels=None,
-    batch_size=500,
+    model, layer, images, target=None, method="kill", on="activations", size=None, seed=0, channels=None, batch_size=500
 ):
     """Vary one channel of a layer after another, and measure how the logits change.
 
     With m the map of the channel (or its kernel), and its own mean and standard deviation (sd):
 
-    ==========  ======================================================================================
+    ==========  ===================================================================================
     gradient    m + size * sd
     kill        m - size * m
     noise       m + size * (mean + sd * noise), the noise standard normal: the source's noise
     shift       m + size * mean, the part of it that moves the channel
     shake       m + size * sd * noise, the part that shakes it
-    ==========  ======================================================================================
+    ==========  ===================================================================================
 
     Parameters
     ----------
-    model : keras.Model
     layer : str
         Name of the layer whose output is varied (``on="activations"``: ``"relu1"`` is what the source varies), or of
         the convolution or dense layer whose kernel is.
-    images : ndarray, shape (N, height, width, channels), float
     target : int or ndarray of N ints, optional
         Class whose logit is looked at, one for all images or one for each; by default all classes.
-    method : "gradient", "kill", "noise", "shift" or "shake"
     on : "activations", "weights" or "weights and bias"
-        Activations: mean and standard deviation of the channel's map, image by image. Weights: of its kernel; with
+        Whose mean and standard deviation are taken: of the channel's map, image by image, or of its kernel. With
         "weights" the bias stays, as it does in the source.
     size : float, or ndarray of shape (N,) or (N, channels), optional
         Default 0.1 for the gradient, 1 for the others. With an array every image (and channel) has a size of its own.
     seed : int
         For the noise: the same for every channel and call.
-    channels : sequence of int, optional
-        By default all.
 
     Returns
     -------
@@ -84,21 +70,15 @@ def vary_channel(
     check_choice("method", method, METHODS)
     check_choice("on", on, PLACES)
     model = check_model(model)
-    found = (
-        find_layer(model, layer) if on == "activations" else linear_layer(model, layer, channels_last_in_kernel=True)
-    )
+    found = _varied_layer(model, layer, method, on)
     images, n_channels = check_images(model, images), found.output.shape[-1]
-    varying = found.output.shape[1:-1] if on == "activations" else found.kernel.shape[:-1]
-    if method not in ("kill", "shift") and None not in varying and np.prod(varying) == 1:
-        raise ValueError(f"method: {method!r} needs a standard deviation, and a channel of {layer!r} is one number")
     channels = check_channels(range(n_channels) if channels is None else channels, n_channels)
     sizes = _checked_sizes(METHODS[method] if size is None else size, len(images), n_channels)
     classes = _checked_classes(target, len(images), n_outputs(model))
     rng = np.random.default_rng(check_count("seed", seed, 0))
     line = None if on == "activations" else _kernel_change(found, method, on == "weights and bias", rng)
-    one_hot = np.eye(n_channels, dtype=np.float32)
+    one_hot, parts = np.eye(n_channels, dtype=np.float32), batches(len(images), batch_size)
     changes = np.empty((len(channels), len(images), classes.shape[1]), np.float32)
-    parts = batches(len(images), batch_size)
     with tqdm(total=len(parts) * len(channels), desc=f"{method}, {on}", leave=False) as bar:
         for part in parts:
             start, step, rest = resume_after(model, found, images[part], line)
@@ -109,15 +89,9 @@ def vary_channel(
                 varied = start + step * one_hot[channel]
                 changes[row, part] = np.take_along_axis(rest(varied) - before, classes[part], axis=1)
                 bar.update()
-    n_rows, n_images, n_classes = changes.shape
-    return pd.DataFrame(
-        {
-            "channel": np.repeat(channels, n_images * n_classes),
-            "image": np.tile(np.repeat(np.arange(n_images), n_classes), n_rows),
-            "class": np.tile(classes.ravel(), n_rows),
-            "change": changes.ravel(),
-        }
-    )
+    index = pd.MultiIndex.from_product([channels, range(len(images)), range(classes.shape[1])])
+    rows = pd.DataFrame({"channel": index.get_level_values(0), "image": index.get_level_values(1)})
+    return rows.assign(**{"class": np.tile(classes.ravel(), len(channels)), "change": changes.ravel()})
 
 
 def without_channels(model, layer, images, labels, groups=None, batch_size=500):
@@ -159,6 +133,17 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
     rows.insert(0, "channels", groups)
     newly_wrong, newly_right = (right[0] & ~right).sum(axis=1), (~right[0] & right).sum(axis=1)
     return rows.assign(newly_wrong=newly_wrong, newly_right=newly_right, score=total / len(images))
+
+
+def _varied_layer(model, layer, method, on):
+    """Return the layer to vary, which must have several values in a channel if a standard deviation is needed."""
+    found = (
+        find_layer(model, layer) if on == "activations" else linear_layer(model, layer, channels_last_in_kernel=True)
+    )
+    varying = found.output.shape[1:-1] if on == "activations" else found.kernel.shape[:-1]
+    if method not in ("kill", "shift") and None not in varying and np.prod(varying) == 1:
+        raise ValueError(f"method: {method!r} needs a standard deviation, and a channel of {layer!r} is one number")
+    return found
 
 
 def _kernel_change(layer, method, with_bias, rng):
