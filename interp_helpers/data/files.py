@@ -1,4 +1,4 @@
-"""Where data lies, and whether it is what was published."""
+"""Where data lies, how it is downloaded, and whether it is what was published. No page needs this; loaders do."""
 
 import hashlib
 import lzma
@@ -10,14 +10,28 @@ import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
+import keras
 import numpy as np
+
+from interp_helpers.data.images import LabelledImages, NotAvailable, Split
 
 DATA_DIR_VARIABLE = "INTERP_DATA_DIR"
 
+# what reading a damaged file may raise
+_UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
 
-def fast_run():
-    """Tell whether this is a smoke run (``INTERP_FAST=1``), whose numbers mean nothing."""
-    return os.environ.get("INTERP_FAST") == "1"
+
+def data_path(name):
+    """Return the path of `name` in the user's data folder, or None if there is no such folder or file."""
+    folder = os.environ.get(DATA_DIR_VARIABLE)
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        raise ValueError(
+            f"{DATA_DIR_VARIABLE}={folder!r} is not a folder: create it, correct the variable, or unset it"
+        )
+    path = Path(folder) / name
+    return path if path.exists() else None
 
 
 @contextmanager
@@ -31,25 +45,21 @@ def socket_timeout(seconds):
         socket.setdefaulttimeout(before)
 
 
-def in_data_dir(name):
-    """Return the path of `name` in the user's data folder, or None if there is no such folder or file."""
-    folder = os.environ.get(DATA_DIR_VARIABLE)
-    if not folder:
-        return None
-    if not Path(folder).is_dir():
-        raise ValueError(
-            f"{DATA_DIR_VARIABLE}={folder!r} is not a folder: create it, correct the variable, or unset it"
-        )
-    path = Path(folder) / name
-    return path if path.exists() else None
+def _downloaded(what, url, put, seconds=60, **options):
+    """Return the path of a file in Keras's cache, downloaded if it is not there yet.
+
+    The error `NotAvailable` says what the file is, and what can be `put` into the data folder instead.
+    """
+    try:
+        with socket_timeout(seconds):
+            return Path(keras.utils.get_file(url.rsplit("/", 1)[1], origin=url, **options))
+    except Exception as error:  # get_file raises bare Exception when a download fails
+        instead = f"go online, or set {DATA_DIR_VARIABLE} to a folder with {put} in it"
+        raise NotAvailable(f"{what} could not be downloaded: {instead}") from error
 
 
-# what reading a damaged file may raise
-_UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
-
-
-def _as_published(read, path, name, content, shape):
-    """Return the arrays that `read` gives, or refuse them if they are not the published ones."""
+def _as_published(read, path, name, content, shape, source):
+    """Return the split made of the arrays that `read` gives, or refuse them if they are not the published ones."""
     try:
         arrays = read()
         whole = all(_sha256(arrays[part]) == sha256 for part, sha256 in content.items())
@@ -61,7 +71,11 @@ def _as_published(read, path, name, content, shape):
         raise ValueError(
             f"{path} is not {name} as published (truncated or altered): delete it or put a whole copy there"
         )
-    return arrays
+    train, test = (
+        LabelledImages(_scaled(arrays[f"x_{part}"]), arrays[f"y_{part}"].ravel().astype(np.int64), source)
+        for part in ("train", "test")
+    )
+    return Split(train, test, source)
 
 
 def _scaled(pixels):

@@ -23,14 +23,14 @@ class LabelledImages:
 
     def __post_init__(self):
         if len(self.images) != len(self.labels):
-            raise ValueError(f"labels: {len(self.labels)} labels for {len(self.images)} images; give one for each")
+            raise ValueError(f"labels: got {len(self.labels)} for {len(self.images)} images; give one for each")
 
     def __len__(self):
         return len(self.images)
 
     def subset(self, keep):
         """Return the images that `keep` selects (a slice, a list of indices or a boolean mask)."""
-        return LabelledImages(self.images[keep], self.labels[keep], self.source)
+        return replace(self, images=self.images[keep], labels=self.labels[keep])
 
 
 @dataclass(frozen=True)

@@ -1,47 +1,33 @@
 """Street scenes that are drawn, so that everything is known: what stands where, and what makes the air bad.
 
-A module of its own because a scene takes a good deal of geometry; `interp_helpers.data` offers `street_scenes`, too.
 Lengths are metres. X points to the right of the middle of the road, Y upwards from it, Z along the street, from the
 camera.
+
+>>> street_scenes(2).images.shape
+(2, 64, 96, 3)
 """
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
+from interp_helpers.engine.checks import check_count, check_number
+
 BASE = 30.0  # the value of an empty, wide, bare street
-
-
 EFFECTS = {"vehicles": 2.0, "canyon": 12.0, "trees": -2.0}
-
-
 NOISE_SD = 3.0
-
-
 OBJECTS = ("sky", "building", "road", "pavement", "tree", "vehicle")
 
-
-_BLOCK = 100  # scenes drawn together, from one generator: the first scenes do not depend on how many are wanted
-
-
-_FAR, _PLOT, _N_PLOTS = 70.0, 9.0, 8  # where the street ends; length of a building plot; plots a side
-
-
 _SKY, _BUILDING, _ROAD, _PAVEMENT, _TREE, _VEHICLE = range(6)
-
-
+_BLOCK = 100  # scenes drawn together, from one generator: the first scenes do not depend on how many are wanted
+_FAR, _PLOT, _N_PLOTS = 70.0, 9.0, 8  # where the street ends; length of a building plot; plots a side
 _WALLS = np.array([(0.62, 0.35, 0.28), (0.80, 0.72, 0.58), (0.70, 0.69, 0.66), (0.88, 0.86, 0.80), (0.50, 0.52, 0.46)])
-
-
 _PAINTS = np.array(
     [(0.92, 0.92, 0.92), (0.12, 0.12, 0.14), (0.55, 0.57, 0.60), (0.7, 0.1, 0.1), (0.12, 0.25, 0.55), (0.2, 0.4, 0.25)]
 )
-
-
 _VEHICLES = np.array([(1.8, 1.5), (2.0, 2.2), (2.5, 3.1)])  # width and height of a car, a van and a bus
 
 
@@ -98,26 +84,19 @@ def street_scenes(n, seed=0, height=64, effects=None, noise_sd=NOISE_SD):
     -------
     StreetScenes
 
-    Raises
-    ------
-    ValueError
-        If a number is not positive, or an effect has an unknown name or no finite value.
-
     Notes
     -----
     A pinhole camera looks along a straight street: rays end on the ground or on one of two planes of facades; trees and
     vehicles are flat and stand across the street, the nearer one hides the farther one.
     """
-    if any(not isinstance(x, int | np.integer) or x < least for x, least in ((n, 1), (height, 16))) or height % 2:
-        raise ValueError(
-            f"n={n!r}, height={height!r}: give a positive number, and an even height of at least 16 pixels"
-        )
+    n, seed, height = check_count("n", n), check_count("seed", seed, 0), check_count("height", height, 16)
+    if height % 2:
+        raise ValueError(f"height: got {height}; give an even number")
     effects = EFFECTS if effects is None else dict.fromkeys(EFFECTS, 0.0) | dict(effects)
-    numbers = all(isinstance(effect, Real) and np.isfinite(effect) for effect in effects.values())
-    if set(effects) != set(EFFECTS) or not numbers:
-        raise ValueError(f"effects: got {effects}; give finite numbers for some of {', '.join(EFFECTS)}")
-    if not isinstance(noise_sd, Real) or not 0 <= noise_sd < np.inf:
-        raise ValueError(f"noise_sd: got {noise_sd!r}; give 0 or a positive number")
+    if set(effects) != set(EFFECTS):
+        raise ValueError(f"effects: got {', '.join(map(str, effects))}; give some of {', '.join(EFFECTS)}")
+    effects = {name: check_number(f"effects: {name}", effect) for name, effect in effects.items()}
+    check_number("noise_sd", noise_sd, 0)
     width = 3 * height // 2
     images, seen = np.empty((n, height, width, 3), np.float32), np.empty((n, height, width), np.uint8)
     tables = []
