@@ -40,7 +40,8 @@ def load_cifar10():
     """
     path, source, read = data_path("cifar10"), f"cifar10/ in {DATA_DIR_VARIABLE}", _read_folder
     if path is None:
-        path, source, read = _downloaded("CIFAR-10", _URL, "cifar10/"), "the archive of its authors", _read_archive
+        path = _downloaded("CIFAR-10", _URL, instead="cifar10/")
+        source, read = "the archive of its authors", _read_archive
     split = _as_published(lambda: read(path), path, "CIFAR-10", _CONTENT, (32, 32, 3), source)
     print(f"CIFAR-10: {len(split.train):,} training and {len(split.test):,} test images ({source})")
     return split

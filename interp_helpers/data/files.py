@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from interp_helpers.data.images import LabelledImages, NotAvailable, Split
+from interp_helpers.data.images import LabelledImages, NotAvailable, Split, _scaled
 
 DATA_DIR_VARIABLE = "INTERP_DATA_DIR"
 
@@ -27,9 +27,8 @@ def data_path(name):
     if not folder:
         return None
     if not Path(folder).is_dir():
-        raise ValueError(
-            f"{DATA_DIR_VARIABLE}={folder!r} is not a folder: create it, correct the variable, or unset it"
-        )
+        advice = "create it, correct the variable, or unset it"
+        raise ValueError(f"{DATA_DIR_VARIABLE}={folder!r} is not a folder: {advice}")
     path = Path(folder) / name
     return path if path.exists() else None
 
@@ -45,17 +44,14 @@ def socket_timeout(seconds):
         socket.setdefaulttimeout(before)
 
 
-def _downloaded(what, url, put, seconds=60, **options):
-    """Return the path of a file in Keras's cache, downloaded if it is not there yet.
-
-    The error `NotAvailable` says what the file is, and what can be `put` into the data folder instead.
-    """
+def _downloaded(what, url, seconds=60, instead="mnist/mnist.npz", **options):
+    """Return the path of a file in Keras's cache, downloaded if need be; `instead` it may be in the data folder."""
     try:
         with socket_timeout(seconds):
             return Path(keras.utils.get_file(url.rsplit("/", 1)[1], origin=url, **options))
     except Exception as error:  # get_file raises bare Exception when a download fails
-        instead = f"go online, or set {DATA_DIR_VARIABLE} to a folder with {put} in it"
-        raise NotAvailable(f"{what} could not be downloaded: {instead}") from error
+        advice = f"go online, or set {DATA_DIR_VARIABLE} to a folder with {instead} in it"
+        raise NotAvailable(f"{what} could not be downloaded: {advice}") from error
 
 
 def _as_published(read, path, name, content, shape, source):
@@ -68,19 +64,13 @@ def _as_published(read, path, name, content, shape, source):
     except (*_UNREADABLE, AttributeError, KeyError, TypeError):
         whole = False
     if not whole:
-        raise ValueError(
-            f"{path} is not {name} as published (truncated or altered): delete it or put a whole copy there"
-        )
+        advice = "delete it or put a whole copy there"
+        raise ValueError(f"{path} is not {name} as published (truncated or altered): {advice}")
     train, test = (
         LabelledImages(_scaled(arrays[f"x_{part}"]), arrays[f"y_{part}"].ravel().astype(np.int64), source)
         for part in ("train", "test")
     )
     return Split(train, test, source)
-
-
-def _scaled(pixels):
-    scaled = pixels.astype(np.float32) / 255
-    return scaled if scaled.ndim == 4 else scaled[..., None]
 
 
 def _sha256(array):

@@ -41,10 +41,8 @@ class Photographs(LabelledImages):
     ----------
     images, labels, source
         As in `LabelledImages`; the label is -1 where nobody has said what the photograph shows.
-    names : tuple of str
-        Of each photograph: that of its file, or ``"chelsea"``.
-    classes : dict of int to str
-        The name of each label.
+    names, classes : tuple of str, dict of int to str
+        The name of each photograph (of its file, or ``"chelsea"``), and of each label.
     converted, skipped : dict of str to str
         Files that were not plain RGB and are here as RGB, and files that are not here; and why.
     """
@@ -71,3 +69,9 @@ class Split:
     train: LabelledImages
     test: LabelledImages
     source: str
+
+
+def _scaled(pixels):
+    """Return bytes as float32 in [0, 1], with an axis for the channels."""
+    scaled = pixels.astype(np.float32) / 255
+    return scaled if scaled.ndim == 4 else scaled[..., None]

@@ -21,8 +21,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sklearn.datasets import load_sample_image
 from tqdm.auto import tqdm
 
-from interp_helpers.data.files import DATA_DIR_VARIABLE, _downloaded, _scaled, data_path
-from interp_helpers.data.images import LabelledImages, NotAvailable, Photographs
+from interp_helpers.data.files import DATA_DIR_VARIABLE, _downloaded, data_path
+from interp_helpers.data.images import LabelledImages, NotAvailable, Photographs, _scaled
 from interp_helpers.engine.checks import check_array, check_count, check_folder, check_number, check_table
 
 # Pillow would open more, some of it (PostScript) by starting other programs
@@ -148,21 +148,12 @@ def load_photos_with_targets(folder, table, size=(64, 96), file="file", target="
 def centre_crop(photograph, size=224):
     """Resize a photograph so that its shorter side is size / 0.875, and cut out the square in the middle.
 
-    That is how networks of ImageNet are evaluated: 256 pixels, of which 224.
-
-    Parameters
-    ----------
-    photograph : ndarray, shape (height, width, 3), uint8 or float in [0, 1]
-    size : int
-
-    Returns
-    -------
-    ndarray, shape (size, size, 3), of the same kind (uint8, or float32 in [0, 1])
+    That is how networks of ImageNet are evaluated: 256 pixels, of which 224. The photograph is an array of shape
+    (height, width, 3), uint8 or float in [0, 1]; what comes out is of the same kind and of shape (size, size, 3).
     """
     floats, size = as_floats(photograph), check_count("size", size)
-    height, width, _ = floats.shape
-    side = round(size / 0.875)
-    shape = [max(side, round(length * side / min(height, width))) for length in (height, width)]
+    side, lengths = round(size / 0.875), floats.shape[:2]
+    shape = [max(side, round(length * side / min(lengths))) for length in lengths]
     top, left = ((length - size) // 2 for length in shape)
     photograph = np.asarray(photograph)
     pixels = photograph if photograph.dtype == np.uint8 else floats
@@ -179,9 +170,8 @@ def random_crops(photograph, n, size=224, smallest=0.5, seed=0):
     ----------
     photograph : ndarray, shape (height, width, 3), uint8 or float in [0, 1]
         In its full size; small squares of a small picture are blurred.
-    n : int
-    size : int
-        Height and width of what comes out, in pixels.
+    n, size : int
+        Number of squares; height and width of what comes out, in pixels.
     smallest : float
         Side of the smallest square, as a part of the shorter side of the photograph; the largest is all of it.
     seed : int
@@ -189,7 +179,7 @@ def random_crops(photograph, n, size=224, smallest=0.5, seed=0):
     Returns
     -------
     LabelledImages
-        images (n, size, size, 3), labels -1.
+        Shape (n, size, size, 3), with labels -1.
     """
     floats, n, size = as_floats(photograph), check_count("n", n), check_count("size", size)
     shorter = min(floats.shape[:2])
@@ -251,7 +241,7 @@ def _photo_folders(source):
     folder = data_path(f"imagenette/{part}")
     if folder is not None:
         return _class_folders(folder), f"imagenette/{part} in {DATA_DIR_VARIABLE}"
-    path = _downloaded("Imagenette", _IMAGENETTE_URL, "imagenette/")
+    path = _downloaded("Imagenette", _IMAGENETTE_URL, instead="imagenette/")
     if hashlib.sha256(path.read_bytes()).hexdigest() not in _IMAGENETTE_SHA256:
         raise NotAvailable(f"{path} is not Imagenette as published (truncated or altered): delete it")
     folders = {}
