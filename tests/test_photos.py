@@ -186,9 +186,9 @@ def test_links_that_lead_nowhere_are_named(two_folders):
     loaded = data.load_photos(two_folders, size=16)
     assert len(loaded) == 5
     assert loaded.skipped == {
-        "beaches/gone.png": "no file",
+        "beaches/gone.png": "not a file that can be read",
         "beaches/round/": "a link to a folder that it is in",
-        "streets/pipe.png": "no file",
+        "streets/pipe.png": "not a file that can be read",
     }
 
 

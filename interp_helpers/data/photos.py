@@ -277,7 +277,7 @@ def _files_below(folder, above=()):
         if os.path.isdir(path):
             yield from ((f"{path.name}/{name}", file) for name, file in _files_below(path, (*above, real)))
         else:
-            yield path.name, path if os.path.isfile(path) else "no file"
+            yield path.name, path if os.path.isfile(path) else "not a file that can be read"
 
 
 def _chosen_classes(folders, classes):
