@@ -1,6 +1,7 @@
 """Probe channels with data: their receptive fields, their pooled responses, the images that excite them most.
 
->>> >>> receptive_field(load_checkpoint("mnist_cnn"), "relu2").size
+>>> from interp_helpers.models import load_checkpoint
+>>> receptive_field(load_checkpoint("mnist_cnn"), "relu2").size
 (5, 5)
 """
 

@@ -325,7 +325,7 @@ def test_efficientnet_lite0_sees_what_there_is(lite0):
 
 def test_efficientnet_lite0_on_imagenette(lite0):
     """Where the photographs are: 10 of each class, of which chance gets 0.001 right."""
-    if not files.in_data_dir("imagenette/val"):
+    if not files.data_path("imagenette/val"):
         pytest.skip("Imagenette is not here")
     photos = data.load_photos("imagenette/val", n_per_class=10)
     answers = logits_model(lite0.model).predict(lite0.prepare(photos.images), batch_size=50, verbose=0).argmax(axis=1)

@@ -177,7 +177,7 @@ def test_slant_of_strokes(slant):
 def test_images_without_ink_are_refused():
     with pytest.raises(ValueError, match=r"no pixel above 0.5 in image 0"):
         stroke_shape(np.zeros((1, 8, 8, 1)))
-    with pytest.raises(ValueError, match="images: got shape"):
+    with pytest.raises(ValueError, match="images: got float64 of shape"):
         stroke_shape(np.zeros((8, 8)))
 
 

@@ -102,12 +102,13 @@ def test_subset(streets):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": 0}, "n=0"),
-        ({"n": 2.5}, "n=2.5"),
-        ({"n": 3, "height": 33}, "height=33"),
-        ({"n": 3, "height": 8}, "height=8"),
+        ({"n": 0}, "n: got 0"),
+        ({"n": 2.5}, "n: got 2.5"),
+        ({"n": 3, "seed": -1}, "seed: got -1"),
+        ({"n": 3, "height": 33}, "height: got 33"),
+        ({"n": 3, "height": 8}, "height: got 8"),
         ({"n": 3, "effects": {"cars": 1}}, "effects: got .*cars"),
-        ({"n": 3, "effects": {"trees": np.nan}}, "effects: got .*nan"),
+        ({"n": 3, "effects": {"trees": np.nan}}, "effects: trees: got nan"),
         ({"n": 3, "noise_sd": -1}, "noise_sd: got -1"),
     ],
 )

@@ -6,10 +6,19 @@ import tarfile
 
 import numpy as np
 
-from interp_helpers.data.files import DATA_DIR_VARIABLE, _as_published, _scaled, in_data_dir, socket_timeout
-from interp_helpers.data.images import LabelledImages, NotAvailable, Split
+from interp_helpers.data.files import DATA_DIR_VARIABLE, _as_published, _downloaded, data_path
 
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+
+_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+
+# sha256 of the bytes of each array
+_CONTENT = {
+    "x_train": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+    "y_train": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+    "x_test": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+    "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+}
 
 
 def load_cifar10():
@@ -28,69 +37,33 @@ def load_cifar10():
     ------
     NotAvailable
         If the data set is neither there nor can be downloaded.
-    ValueError
-        If ``INTERP_DATA_DIR`` is set to something that is not a folder, or if the files are truncated or altered.
     """
-    found = _cifar10_in_data_dir() or _cifar10_from_download()
-    if found is None:
-        raise NotAvailable(
-            f"CIFAR-10 could not be downloaded: go online, or set {DATA_DIR_VARIABLE} to a folder with cifar10/ in it"
-        )
-    arrays, source = found
-    train, test = (
-        LabelledImages(_scaled(arrays[f"x_{part}"]), arrays[f"y_{part}"].ravel().astype(np.int64), source)
-        for part in ("train", "test")
-    )
-    print(f"CIFAR-10: {len(train):,} training and {len(test):,} test images ({source})")
-    return Split(train, test, source)
+    path, source, read = data_path("cifar10"), f"cifar10/ in {DATA_DIR_VARIABLE}", _read_folder
+    if path is None:
+        path = _downloaded("CIFAR-10", _URL, instead="cifar10/")
+        source, read = "the archive of its authors", _read_archive
+    split = _as_published(lambda: read(path), path, "CIFAR-10", _CONTENT, (32, 32, 3), source)
+    print(f"CIFAR-10: {len(split.train):,} training and {len(split.test):,} test images ({source})")
+    return split
 
 
-_CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-
-
-_CIFAR10_CONTENT = {
-    "x_train": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
-    "y_train": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
-    "x_test": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
-    "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
-}
-
-
-def _cifar10_in_data_dir():
-    folder = in_data_dir("cifar10")
-    if folder is None:
-        return None
-
+def _read_folder(folder):
     def read(name):
         with lzma.open(folder / f"{name}.npy.xz") as file:
             return np.load(io.BytesIO(file.read()), allow_pickle=False)
 
-    def arrays():
-        parts = {"x_train": np.concatenate([read(f"x_train_{part}of5") for part in range(1, 6)])}
-        return parts | {name: read(name) for name in ("y_train", "x_test", "y_test")}
-
-    return _as_published(arrays, folder, "CIFAR-10", _CIFAR10_CONTENT, (32, 32, 3)), f"cifar10/ in {DATA_DIR_VARIABLE}"
+    parts = {"x_train": np.concatenate([read(f"x_train_{part}of5") for part in range(1, 6)])}
+    return parts | {name: read(name) for name in ("y_train", "x_test", "y_test")}
 
 
-def _cifar10_from_download():
-    import keras
-
-    try:
-        with socket_timeout(60):
-            path = keras.utils.get_file("cifar-10-binary.tar.gz", origin=_CIFAR10_URL)
-    except Exception:  # get_file raises bare Exception when a download fails
-        return None
-
-    def arrays():
-        """One record of the binary files is a label byte and 3 x 32 x 32 pixel bytes."""
-        names = [f"data_batch_{batch}.bin" for batch in range(1, 6)], ["test_batch.bin"]
-        parts = {}
-        with tarfile.open(path) as archive:
-            for part, files in zip(("train", "test"), names, strict=True):
-                content = b"".join(archive.extractfile(f"cifar-10-batches-bin/{file}").read() for file in files)
-                records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
-                parts[f"x_{part}"] = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-                parts[f"y_{part}"] = records[:, :1]
-        return parts
-
-    return _as_published(arrays, path, "CIFAR-10", _CIFAR10_CONTENT, (32, 32, 3)), "the archive of its authors"
+def _read_archive(path):
+    """Read the binary files, of which a record is a label byte and 3 x 32 x 32 pixel bytes."""
+    names = {"train": [f"data_batch_{batch}.bin" for batch in range(1, 6)], "test": ["test_batch.bin"]}
+    parts = {}
+    with tarfile.open(path) as archive:
+        for part, files in names.items():
+            content = b"".join(archive.extractfile(f"cifar-10-batches-bin/{file}").read() for file in files)
+            records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
+            parts[f"x_{part}"] = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+            parts[f"y_{part}"] = records[:, :1]
+    return parts

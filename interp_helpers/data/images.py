@@ -23,14 +23,14 @@ class LabelledImages:
 
     def __post_init__(self):
         if len(self.images) != len(self.labels):
-            raise ValueError(f"labels: {len(self.labels)} labels for {len(self.images)} images; give one for each")
+            raise ValueError(f"labels: got {len(self.labels)} for {len(self.images)} images; give one for each")
 
     def __len__(self):
         return len(self.images)
 
     def subset(self, keep):
         """Return the images that `keep` selects (a slice, a list of indices or a boolean mask)."""
-        return LabelledImages(self.images[keep], self.labels[keep], self.source)
+        return replace(self, images=self.images[keep], labels=self.labels[keep])
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,8 @@ class Photographs(LabelledImages):
     ----------
     images, labels, source
         As in `LabelledImages`; the label is -1 where nobody has said what the photograph shows.
-    names : tuple of str
-        Of each photograph: that of its file, or ``"chelsea"``.
-    classes : dict of int to str
-        The name of each label.
+    names, classes : tuple of str, dict of int to str
+        The name of each photograph (of its file, or ``"chelsea"``), and of each label.
     converted, skipped : dict of str to str
         Files that were not plain RGB and are here as RGB, and files that are not here; and why.
     """
@@ -71,3 +69,9 @@ class Split:
     train: LabelledImages
     test: LabelledImages
     source: str
+
+
+def _scaled(pixels):
+    """Return bytes as float32 in [0, 1], with an axis for the channels."""
+    scaled = pixels.astype(np.float32) / 255
+    return scaled if scaled.ndim == 4 else scaled[..., None]

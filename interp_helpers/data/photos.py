@@ -1,21 +1,40 @@
-"""Photographs: samples that are always there, Imagenette, folders of your own; resized and cropped."""
+"""Photographs: samples that are always there, Imagenette, folders of your own; resized and cropped.
+
+>>> random_crops(np.zeros((60, 80, 3)), n=4, size=32).images.shape
+(4, 32, 32, 3)
+"""
 
 import hashlib
 import io
+import os
 import struct
 import tarfile
 import warnings
 import zlib
+from collections import ChainMap
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
+from sklearn.datasets import load_sample_image
 from tqdm.auto import tqdm
 
-from interp_helpers.data.files import DATA_DIR_VARIABLE, _scaled, in_data_dir, socket_timeout
-from interp_helpers.data.images import LabelledImages, NotAvailable, Photographs
+from interp_helpers.data.files import DATA_DIR_VARIABLE, _downloaded, data_path
+from interp_helpers.data.images import LabelledImages, NotAvailable, Photographs, _scaled
+from interp_helpers.engine.checks import check_array, check_count, check_folder, check_number, check_table
+
+# Pillow would open more, some of it (PostScript) by starting other programs
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000", "PPM")
+
+_IMAGENETTE_PARTS = {"imagenette": "train", "imagenette/train": "train", "imagenette/val": "val"}
+_IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz"
+_IMAGENETTE_SHA256 = (  # the same photographs were published twice, packed differently
+    "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
+    "5020a9130cea0348272823cb12d2db7e981c6f2afa3dce71ccd5b8013005c55e",
+)
+_TINY = 32  # shorter side in pixels
 
 
 def load_photos(source="samples", size=224, classes=None, n_per_class=None, at_least=1, optional=False):
@@ -29,7 +48,8 @@ def load_photos(source="samples", size=224, classes=None, n_per_class=None, at_l
         classes of ImageNet (tench, English springer, cassette player, chain saw, church, French horn, garbage truck,
         gas pump, golf ball, parachute), looked for in ``$INTERP_DATA_DIR/imagenette/train`` and ``val`` (a folder for
         each class, named by WordNet id), else downloaded into Keras's cache (342 MB). Anything else is a folder of
-        photographs, or a folder of one folder for each class. (A folder that is called samples: ``"./samples"``.)
+        photographs, or a folder of one folder for each class; links are followed. (A folder that is called samples:
+        ``"./samples"``.)
     size : int
         Height and width, in pixels.
     classes : str or sequence of str, optional
@@ -39,7 +59,7 @@ def load_photos(source="samples", size=224, classes=None, n_per_class=None, at_l
     at_least : int
         Refuse if fewer photographs remain.
     optional : bool
-        If Imagenette cannot be had: print one line that says so and return None.
+        If Imagenette cannot be had (the error `NotAvailable`): print one line that says so and return None.
 
     Returns
     -------
@@ -47,64 +67,30 @@ def load_photos(source="samples", size=224, classes=None, n_per_class=None, at_l
         Labels are ImageNet's class numbers if the folders of the classes are named by WordNet id, else they count the
         folders in order of name; -1 in a folder without classes. One printed line says what was loaded, what was
         converted (grey, CMYK, with a palette, transparent or turned by its camera), and what was skipped and why: no
-        image, damaged, shorter than 32 pixels on a side.
-
-    Raises
-    ------
-    NotAvailable
-        If Imagenette is neither in the data folder nor can be downloaded, or if its archive is damaged.
-    ValueError
-        If there is no such folder or class, or if fewer than `at_least` photographs can be read.
+        image in one of ``FORMATS``, damaged, shorter than 32 pixels on a side, a file or folder that cannot be read.
     """
-    if not isinstance(source, str | Path):
-        raise ValueError(f"source: got {source!r}; give a folder, 'samples', {', '.join(map(repr, _IMAGENETTE_PARTS))}")
-    for name, number in (("size", size), ("n_per_class", n_per_class), ("at_least", at_least)):
-        if number is not None and (not isinstance(number, int | np.integer) or number < 1):
-            raise ValueError(f"{name}: got {number!r}; give a positive whole number")
-    if source == "samples":
+    size, at_least = check_count("size", size), check_count("at_least", at_least)
+    n_per_class = None if n_per_class is None else check_count("n_per_class", n_per_class)
+    if isinstance(source, str) and source == "samples":
         if classes is not None or n_per_class is not None:
             raise ValueError("classes, n_per_class: the samples have no classes; leave them out")
         return _sample_photos(size)
     try:
-        folders, where = _imagenette(source) if source in _IMAGENETTE_PARTS else (_class_folders(source), str(source))
+        folders, where = _photo_folders(source)
     except NotAvailable as error:
         if not optional:
             raise
         print(error)
         return None
-    labels, class_names = _folder_labels(list(folders))
-    chosen = _chosen_folders(labels, class_names, classes)
-    photos = _read_photos({folder: folders[folder] for folder in chosen}, labels, class_names, where, size, n_per_class)
-    of_the_user = source not in _IMAGENETTE_PARTS
-    what = _summary(photos, name_converted=of_the_user)
+    photos = _read_photos(folders, classes, where, size, n_per_class)
+    summary = _summary(photos, name_converted=source not in _IMAGENETTE_PARTS)
     if len(photos) < at_least:
-        raise ValueError(f"source: at least {at_least} photographs are needed; {what}")
-    print(what)
+        raise ValueError(f"source: at least {at_least} photographs are needed; {summary}")
+    print(summary)
     return photos
 
 
-def load_photo(path):
-    """Read one photograph in its full size.
-
-    Returns
-    -------
-    ndarray, shape (height, width, 3), uint8
-        Upright and RGB, whatever the file was; what is transparent becomes white.
-
-    Raises
-    ------
-    ValueError
-        If the file is not an image that can be read.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"path: {str(path)!r} is not a file")
-    pixels, _, fault = _read_photo(Path(path), smallest=1)
-    if fault:
-        raise ValueError(f"path: {str(path)!r} is {fault}")
-    return pixels
-
-
-def load_photos_with_targets(folder, table, size=(64, 96), file="file", value="value", at_least=20):
+def load_photos_with_targets(folder, table, size=(64, 96), file="file", target="target", at_least=20):
     """Load photographs that have a number each: what a regression is to read off them.
 
     Parameters
@@ -112,10 +98,10 @@ def load_photos_with_targets(folder, table, size=(64, 96), file="file", value="v
     folder : str or Path
         Where the photographs are.
     table : str, Path or pandas.DataFrame
-        A CSV file, or what it would hold: a row for each photograph.
+        A CSV file in UTF-8, or what it would hold: a row for each photograph.
     size : (int, int)
         Height and width that the network takes: each photograph is cut to this shape in the middle, then resized.
-    file, value : str
+    file, target : str
         Columns of `table`: path inside `folder`, and number. Other columns are kept.
     at_least : int
         Refuse if fewer photographs remain.
@@ -123,78 +109,54 @@ def load_photos_with_targets(folder, table, size=(64, 96), file="file", value="v
     Returns
     -------
     images : ndarray, shape (N, height, width, 3), float32 in [0, 1]
-        Upright and RGB, as `load_photo` reads them.
+        Upright and RGB, whatever the files were; what is transparent becomes white.
     rows : pandas.DataFrame
         The rows of the photographs that could be read, in the order of the images. One printed line names those that
-        were skipped and says why: no value, not there, no image, damaged, shorter on a side than 32 pixels (or than a
-        side of `size`, if that is less).
-
-    Raises
-    ------
-    ValueError
-        If there is no such folder, file or column, if a value is not a number, or if too few photographs remain.
+        were skipped and says why: no target, no file name, not inside the folder, not there, or as in `load_photos`
+        (but a side may be as short as that of `size`).
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise ValueError(f"folder: {str(folder)!r} is not a folder")
-    if not isinstance(table, pd.DataFrame):
-        if not Path(table).is_file():
-            raise ValueError(f"table: {str(table)!r} is not a file; give a CSV file or a DataFrame")
-        table = pd.read_csv(table)
-    missing = {file, value} - set(table.columns)
-    if missing:
-        raise ValueError(
-            f"table: has no column {', '.join(sorted(missing))}; it has {', '.join(map(str, table.columns))}"
-        )
-    if np.shape(size) != (2,) or not all(isinstance(length, int | np.integer) and length > 0 for length in size):
-        raise ValueError(f"size: got {size}; give height and width in pixels")
-    numbers = pd.to_numeric(table[value], errors="coerce").astype(float)
-    words = table.loc[numbers.isna() & table[value].notna(), value]
-    if len(words) or np.isinf(numbers).any():
-        raise ValueError(f"table: {value!r} holds {words.iloc[0] if len(words) else np.inf!r}; give finite numbers")
+    folder, at_least = check_folder(folder), check_count("at_least", at_least)
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise ValueError(f"size: got {size!r}; give (height, width) in pixels")
+    height, width = (check_count("size", length) for length in size)
+    table = check_table(table if isinstance(table, pd.DataFrame) else _read_table(table), (file, target))
+    numbers = pd.to_numeric(table[target], errors="coerce").astype(float)
+    wrong = table.loc[(numbers.isna() & table[target].notna()) | np.isinf(numbers), target]
+    if len(wrong):
+        raise ValueError(f"table: {target!r} holds {wrong.iloc[0]!r}; give finite numbers")
     images, kept, skipped = [], [], {}
-    for place, (name, number) in enumerate(zip(table[file].astype(str), numbers, strict=True)):
-        path, pixels, fault = folder / name, None, "no value"
-        if not np.isnan(number):
-            pixels, _, fault = _read_photo(path, min(_TINY, *size)) if path.is_file() else (None, None, "not there")
-        if fault:
-            skipped[name] = fault
+    for row, (name, number) in enumerate(zip(table[file], numbers, strict=True)):
+        name = "" if pd.isna(name) else str(name)
+        fault = "no target" if np.isnan(number) else _fault_of_name(folder, name)
+        if fault is None:
+            pixels, _, fault = _read_photo(folder / name, min(_TINY, height, width))
+        if fault is not None:
+            skipped[name or f"row {row}"] = fault
             continue
-        images.append(np.asarray(ImageOps.fit(Image.fromarray(pixels), size[::-1], Image.Resampling.BICUBIC)))
-        kept.append(place)
-    summary = f"{len(images)} photographs with values from {folder}"
+        images.append(np.asarray(ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.BICUBIC)))
+        kept.append(row)
+    summary = f"{len(images)} photographs with targets from {folder}"
     summary += f"; skipped: {_listed(skipped)}" if skipped else ""
-    if len(images) < max(at_least, 1):
+    if len(images) < at_least:
         raise ValueError(f"table: at least {at_least} photographs are needed; {summary}")
     print(summary)
-    return _scaled(np.stack(images)), table.iloc[kept].assign(**{value: numbers.iloc[kept]}).reset_index(drop=True)
+    rows = table.iloc[kept].reset_index(drop=True)
+    rows[target] = numbers.to_numpy()[kept]
+    return _scaled(np.stack(images)), rows
 
 
 def centre_crop(photograph, size=224):
     """Resize a photograph so that its shorter side is size / 0.875, and cut out the square in the middle.
 
-    That is how networks of ImageNet are evaluated: 256 pixels, of which 224.
-
-    Parameters
-    ----------
-    photograph : ndarray, shape (height, width, 3), uint8 or float in [0, 1]
-    size : int
-
-    Returns
-    -------
-    ndarray, shape (size, size, 3), of the same kind (uint8, or float32 in [0, 1])
-
-    Raises
-    ------
-    ValueError
-        If it is anything else.
+    That is how networks of ImageNet are evaluated: 256 pixels, of which 224. The photograph is an array of shape
+    (height, width, 3), uint8 or float in [0, 1]; what comes out is of the same kind and of shape (size, size, 3).
     """
-    floats = as_floats(photograph)
-    height, width, _ = floats.shape
-    side = round(size / 0.875)
-    shape = [max(side, round(length * side / min(height, width))) for length in (height, width)]
+    floats, size = as_floats(photograph), check_count("size", size)
+    side, lengths = round(size / 0.875), floats.shape[:2]
+    shape = [max(side, round(length * side / min(lengths))) for length in lengths]
     top, left = ((length - size) // 2 for length in shape)
-    pixels = photograph if np.asarray(photograph).dtype == np.uint8 else floats
+    photograph = np.asarray(photograph)
+    pixels = photograph if photograph.dtype == np.uint8 else floats
     return _resized(pixels, shape)[top : top + size, left : left + size]
 
 
@@ -208,9 +170,8 @@ def random_crops(photograph, n, size=224, smallest=0.5, seed=0):
     ----------
     photograph : ndarray, shape (height, width, 3), uint8 or float in [0, 1]
         In its full size; small squares of a small picture are blurred.
-    n : int
-    size : int
-        Height and width of what comes out, in pixels.
+    n, size : int
+        Number of squares; height and width of what comes out, in pixels.
     smallest : float
         Side of the smallest square, as a part of the shorter side of the photograph; the largest is all of it.
     seed : int
@@ -218,21 +179,13 @@ def random_crops(photograph, n, size=224, smallest=0.5, seed=0):
     Returns
     -------
     LabelledImages
-        images (n, size, size, 3), labels -1.
-
-    Raises
-    ------
-    ValueError
-        If the photograph is anything else, or if `n` or `smallest` is out of range.
+        Shape (n, size, size, 3), with labels -1.
     """
-    floats = as_floats(photograph)
+    floats, n, size = as_floats(photograph), check_count("n", n), check_count("size", size)
     shorter = min(floats.shape[:2])
-    if n < 1 or not 0 < smallest <= 1 or smallest * shorter < 8:
-        raise ValueError(
-            f"n={n}, smallest={smallest}: give n > 0, and a part (0 to 1) of the shorter side ({shorter}) that is at "
-            "least 8 pixels"
-        )
-    rng = np.random.default_rng(seed)
+    if check_number("smallest", smallest, 0, 1) * shorter < 8:
+        raise ValueError(f"smallest: got {smallest}; give a part of the {shorter} pixels that is at least 8 pixels")
+    rng = np.random.default_rng(check_count("seed", seed, 0))
     sides = np.round(shorter * rng.uniform(smallest, 1, n)).astype(int)
     crops = np.empty((n, size, size, 3), np.float32)
     for crop, side, mirrored in zip(crops, sides, rng.random(n) < 0.5, strict=True):
@@ -243,27 +196,14 @@ def random_crops(photograph, n, size=224, smallest=0.5, seed=0):
 
 
 def as_floats(photograph):
-    """Return one photograph as float32 in [0, 1], or refuse it.
-
-    Parameters
-    ----------
-    photograph : ndarray, shape (height, width, 3), uint8 or float in [0, 1]
-
-    Raises
-    ------
-    ValueError
-        If it has another shape, type or range.
-    """
-    photograph = np.asarray(photograph)
-    if photograph.ndim != 3 or photograph.shape[2] != 3 or 0 in photograph.shape:
-        raise ValueError(f"photograph: got shape {photograph.shape}; give (height, width, 3), red, green and blue")
+    """Return one photograph (height, width, 3), uint8 or float in [0, 1], as float32 in [0, 1]."""
+    photograph = check_array("photograph", photograph, ("height", "width", 3))
     if photograph.dtype == np.uint8:
         return photograph.astype(np.float32) / 255
-    if not np.issubdtype(photograph.dtype, np.floating):
-        raise ValueError(f"photograph: got {photograph.dtype}; give uint8, or floats in [0, 1]")
-    low, high = photograph.min(), photograph.max()
-    if not (low >= -1e-3 and high <= 1 + 1e-3):  # also if there is a NaN
-        raise ValueError(f"photograph: got floats from {low:.3g} to {high:.3g}; give floats in [0, 1], or uint8")
+    low, high = float(photograph.min()), float(photograph.max())
+    if photograph.dtype.kind != "f" or low < -1e-3 or high > 1 + 1e-3:
+        kind = photograph.dtype
+        raise ValueError(f"photograph: got {kind} from {low:.3g} to {high:.3g}; give floats in [0, 1], or uint8")
     return np.clip(photograph, 0, 1).astype(np.float32)
 
 
@@ -274,29 +214,11 @@ def imagenet_classes():
     return tuple(tuple(line.split(",")) for line in lines)
 
 
-_IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz"
-
-
-# the same photographs were published twice, packed differently
-_IMAGENETTE_SHA256 = (
-    "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
-    "5020a9130cea0348272823cb12d2db7e981c6f2afa3dce71ccd5b8013005c55e",
-)
-
-
-_IMAGENETTE_PARTS = {"imagenette": "train", "imagenette/train": "train", "imagenette/val": "val"}
-
-
-_TINY = 32  # shorter side in pixels
-
-
 def _sample_photos(size):
     try:
         from skimage import data as of_skimage
     except ImportError as error:
         raise ValueError("source: the samples need scikit-image: pip install scikit-image") from error
-    from sklearn.datasets import load_sample_image
-
     whole = {name: getattr(of_skimage, name)() for name in ("chelsea", "coffee", "rocket", "astronaut")}
     whole |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
     images = np.stack([as_floats(centre_crop(photograph, size)) for photograph in whole.values()])
@@ -304,21 +226,23 @@ def _sample_photos(size):
     return Photographs(images, np.full(len(images), -1), source, tuple(whole))
 
 
-def _imagenette(source):
-    part = _IMAGENETTE_PARTS[source]
-    folder = in_data_dir(f"imagenette/{part}")
+def _photo_folders(source):
+    """Return the files of each class, and where they are from, in words.
+
+    From the name of the folder of a class (None: no class) to a dict of the names of its files, each with its path, its
+    bytes, or a str: why it cannot be read.
+    """
+    part = _IMAGENETTE_PARTS.get(source) if isinstance(source, str) else None
+    if part is None:
+        if not isinstance(source, str | Path) or not str(source) or not Path(source).expanduser().is_dir():
+            choices = ", ".join(map(repr, ("samples", *_IMAGENETTE_PARTS)))
+            raise ValueError(f"source: got {source!r}, which is not a folder; give a folder of photographs, {choices}")
+        return _class_folders(Path(source).expanduser()), str(source)
+    folder = data_path(f"imagenette/{part}")
     if folder is not None:
         return _class_folders(folder), f"imagenette/{part} in {DATA_DIR_VARIABLE}"
-    import keras
-
-    try:
-        with socket_timeout(60):
-            path = keras.utils.get_file("imagenette2-320.tgz", origin=_IMAGENETTE_URL)
-    except Exception as error:  # get_file raises bare Exception when a download fails
-        raise NotAvailable(
-            f"Imagenette could not be downloaded: go online, or set {DATA_DIR_VARIABLE} to a folder with imagenette/"
-        ) from error
-    if hashlib.sha256(Path(path).read_bytes()).hexdigest() not in _IMAGENETTE_SHA256:
+    path = _downloaded("Imagenette", _IMAGENETTE_URL, instead="imagenette/")
+    if hashlib.sha256(path.read_bytes()).hexdigest() not in _IMAGENETTE_SHA256:
         raise NotAvailable(f"{path} is not Imagenette as published (truncated or altered): delete it")
     folders = {}
     with tarfile.open(path) as archive:  # nothing is extracted: the names inside never become paths
@@ -330,88 +254,95 @@ def _imagenette(source):
 
 
 def _class_folders(folder):
-    """Return the files of each class: from the name of its folder (None: no classes) to a dict of name and path."""
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        what = "is a file; load_photo reads one" if folder.is_file() else "is not a folder"
-        raise ValueError(
-            f"source: {str(folder)!r} {what}; give a folder, 'samples', {', '.join(map(repr, _IMAGENETTE_PARTS))}"
-        )
-    seen = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     folders, loose = {}, {}
-    for path in seen:
-        if not any(part.startswith(".") for part in path.parts):
-            files = loose if len(path.parts) == 1 else folders.setdefault(path.parts[0], {})
-            files[path.as_posix()] = folder / path
+    for name, file in _files_below(folder):
+        (folders.setdefault(name.split("/")[0], {}) if "/" in name else loose)[name or "."] = file
+    if not any(isinstance(file, Path) for files in folders.values() for file in files.values()):
+        folders, loose = {}, dict(ChainMap(loose, *folders.values()))  # folders that cannot be read are no classes
     return {**folders, **({None: loose} if loose else {})}
 
 
-def _folder_labels(folders):
-    """Return the label of each folder, and the name of each label."""
+def _files_below(folder, above=()):
+    """Yield name and path of each file below a folder, in order; a str for the path says why it cannot be read."""
+    real = os.path.realpath(folder)
+    if real in above:
+        yield "", "a link to a folder that it is in"
+        return
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        yield "", f"cannot be read ({error.strerror})"
+        return
+    for path in paths:
+        if os.path.isdir(path):
+            yield from ((f"{path.name}/{name}", file) for name, file in _files_below(path, (*above, real)))
+        else:
+            yield path.name, path if os.path.isfile(path) else "not a file that can be read"
+
+
+def _chosen_classes(folders, classes):
+    """Return the label and the name of the class of each folder that is asked for."""
     known = {wordnet_id: (k, name) for k, (wordnet_id, name) in enumerate(imagenet_classes())}
     named = [folder for folder in folders if folder is not None]
     if not all(folder in known for folder in named):
         known = {folder: (k, folder) for k, folder in enumerate(named)}
-    labels = {folder: known[folder][0] for folder in named} | ({None: -1} if None in folders else {})
-    return labels, dict(known[folder] for folder in named)
-
-
-def _chosen_folders(labels, class_names, classes):
-    """Return the folders of the classes that are asked for, by the name of the class or of the folder."""
     if classes is None:
-        return list(labels)
-    chosen = []
-    for asked in [classes] if isinstance(classes, str) else list(classes):
-        found = [folder for folder, k in labels.items() if folder is not None and asked in (folder, class_names[k])]
+        return {folder: known.get(folder, (-1, None)) for folder in folders}
+    chosen = {}
+    for asked in [classes] if np.ndim(classes) == 0 else classes:
+        found = {folder: known[folder] for folder in named if asked in (folder, known[folder][1])}
         if not found:
-            raise ValueError(
-                f"classes: there is no class {asked!r}; there is {', '.join(class_names.values()) or 'none'}"
-            )
-        chosen += found
-    return list(dict.fromkeys(chosen))
+            there = ", ".join(known[folder][1] for folder in named) or "none"
+            raise ValueError(f"classes: there is no class {asked!r}; there is {there}")
+        chosen |= found
+    return chosen
 
 
-def _read_photos(folders, labels, class_names, where, size, n_per_class):
-    n_most = sum(min(len(files), n_per_class or len(files)) for files in folders.values())
-    images, kept, names = np.empty((n_most, size, size, 3), np.float32), [], []
-    converted, skipped = {}, {}
+def _read_photos(folders, classes, where, size, n_per_class):
+    chosen = _chosen_classes(folders, classes)
+    n_most = sum(min(len(folders[folder]), n_per_class or len(folders[folder])) for folder in chosen)
+    images, labels, names = np.empty((n_most, size, size, 3), np.float32), [], []
+    converted, skipped, present = {}, {}, {}
     bar = tqdm(total=n_most, desc="photographs", leave=False)
-    for folder, files in folders.items():
-        n_good = 0
-        for name, file in files.items():
-            if n_good == n_per_class:
+    for folder, (label, class_name) in chosen.items():
+        first = len(labels)
+        for name, file in folders[folder].items():
+            if len(labels) - first == n_per_class:
                 break
-            if folder is None and class_names:
-                skipped[name] = "in no folder of a class"
-                continue
+            if folder is None and len(chosen) > 1 and not isinstance(file, str):
+                file = "in no folder of a class"
             pixels, change, fault = _read_photo(file, _TINY)
-            if fault:
+            if fault is not None:
                 skipped[name] = fault
                 continue
             if change:
                 converted[name] = change
-            images[len(kept)] = as_floats(centre_crop(pixels, size))
-            kept.append(labels[folder])
+            images[len(labels)] = as_floats(centre_crop(pixels, size))
+            labels.append(label)
             names.append(name)
-            n_good += 1
             bar.update()
+        if folder is not None and len(labels) > first:
+            present[label] = class_name
     bar.close()
-    labels_kept = np.array(kept, np.int64)
-    present = {k: name for k, name in class_names.items() if k in kept}
-    return Photographs(images[: len(kept)], labels_kept, where, tuple(names), present, converted, skipped)
+    labels = np.array(labels, np.int64)
+    return Photographs(images[: len(labels)], labels, where, tuple(names), present, converted, skipped)
 
 
 def _read_photo(file, smallest):
     """Return the pixels of a file (a path or its bytes) as uint8 RGB, what was converted, and what is wrong with it."""
+    if isinstance(file, str):
+        return None, None, file
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata, say; what cannot be read raises
-            with Image.open(file if isinstance(file, Path) else io.BytesIO(file)) as image:
+            with Image.open(file if isinstance(file, Path) else io.BytesIO(file), formats=FORMATS) as image:
                 return _upright_rgb(image, smallest)
     except UnidentifiedImageError:
         return None, None, "no image"
     except Image.DecompressionBombError:
         return None, None, "too large"
+    except PermissionError as error:
+        return None, None, f"cannot be read ({error.strerror})"
     except (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error) as error:
         return None, None, f"damaged ({str(error) or type(error).__name__})"
 
@@ -434,19 +365,34 @@ def _upright_rgb(image, smallest):
     return np.array(image.convert("RGB")), ", ".join(change), None
 
 
+def _read_table(path):
+    if not isinstance(path, str | Path) or not Path(path).expanduser().is_file():
+        raise ValueError(f"table: got {path!r}, which is not a file; give a CSV file or a DataFrame")
+    try:
+        return pd.read_csv(Path(path).expanduser(), encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"table: {str(path)!r} is not in UTF-8; save it in UTF-8, or give a DataFrame") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"table: {str(path)!r} cannot be read as CSV ({error})") from error
+
+
+def _fault_of_name(folder, name):
+    """Return why no file is read that a table names, or None."""
+    path = PurePath(name)
+    if not name.strip():
+        return "no file name"
+    if path.anchor or ".." in path.parts:
+        return "not inside the folder"
+    return None if os.path.isfile(folder / path) else "not there"
+
+
 def _summary(photos, name_converted):
     """Say in one line what was loaded, converted and skipped."""
-    what = (
-        f"photographs: {len(photos):,} of {len(photos.classes)} classes"
-        if photos.classes
-        else f"photographs: {len(photos):,}"
-    )
-    parts = [f"{what} ({photos.source})"]
+    of_classes = f" of {len(photos.classes)} classes" if photos.classes else ""
+    summary = f"photographs: {len(photos):,}{of_classes} ({photos.source})"
     if photos.converted and name_converted:
-        parts.append(f"{len(photos.converted)} converted to RGB: {_listed(photos.converted)}")
-    if photos.skipped:
-        parts.append(f"{len(photos.skipped)} skipped: {_listed(photos.skipped)}")
-    return "; ".join(parts)
+        summary += f"; {len(photos.converted)} converted to RGB: {_listed(photos.converted)}"
+    return summary + (f"; {len(photos.skipped)} skipped: {_listed(photos.skipped)}" if photos.skipped else "")
 
 
 def _listed(files, n=10):

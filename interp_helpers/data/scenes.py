@@ -1,47 +1,33 @@
 """Street scenes that are drawn, so that everything is known: what stands where, and what makes the air bad.
 
-A module of its own because a scene takes a good deal of geometry; `interp_helpers.data` offers `street_scenes`, too.
 Lengths are metres. X points to the right of the middle of the road, Y upwards from it, Z along the street, from the
 camera.
+
+>>> street_scenes(2).images.shape
+(2, 64, 96, 3)
 """
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
+from interp_helpers.engine.checks import check_count, check_number
+
 BASE = 30.0  # the value of an empty, wide, bare street
-
-
 EFFECTS = {"vehicles": 2.0, "canyon": 12.0, "trees": -2.0}
-
-
 NOISE_SD = 3.0
-
-
 OBJECTS = ("sky", "building", "road", "pavement", "tree", "vehicle")
 
-
-_BLOCK = 100  # scenes drawn together, from one generator: the first scenes do not depend on how many are wanted
-
-
-_FAR, _PLOT, _N_PLOTS = 70.0, 9.0, 8  # where the street ends; length of a building plot; plots a side
-
-
 _SKY, _BUILDING, _ROAD, _PAVEMENT, _TREE, _VEHICLE = range(6)
-
-
+_BLOCK = 100  # scenes drawn together, from one generator: the first scenes do not depend on how many are wanted
+_FAR, _PLOT, _N_PLOTS = 70.0, 9.0, 8  # where the street ends; length of a building plot; plots a side
 _WALLS = np.array([(0.62, 0.35, 0.28), (0.80, 0.72, 0.58), (0.70, 0.69, 0.66), (0.88, 0.86, 0.80), (0.50, 0.52, 0.46)])
-
-
 _PAINTS = np.array(
     [(0.92, 0.92, 0.92), (0.12, 0.12, 0.14), (0.55, 0.57, 0.60), (0.7, 0.1, 0.1), (0.12, 0.25, 0.55), (0.2, 0.4, 0.25)]
 )
-
-
 _VEHICLES = np.array([(1.8, 1.5), (2.0, 2.2), (2.5, 3.1)])  # width and height of a car, a van and a bus
 
 
@@ -80,12 +66,11 @@ def street_scenes(n, seed=0, height=64, effects=None, noise_sd=NOISE_SD):
 
     value = 30 + 2 vehicles + 12 canyon - 2 trees + noise, where vehicles and trees are numbers from 0 to 8, and canyon
     is the mean height of the buildings over the width of the street (about 0.2 to 2). Causes, light, haze, colours and
-    the camera's place are drawn independently of one another.
+    the camera's position are drawn independently of one another.
 
     Parameters
     ----------
-    n : int
-    seed : int
+    n, seed : int
         The first scenes of a seed are the same for every `n`, and have the same causes for every `height`.
     height : int
         Of the images, in pixels; the width is 1.5 times as much.
@@ -98,26 +83,19 @@ def street_scenes(n, seed=0, height=64, effects=None, noise_sd=NOISE_SD):
     -------
     StreetScenes
 
-    Raises
-    ------
-    ValueError
-        If a number is not positive, or an effect has an unknown name or no finite value.
-
     Notes
     -----
     A pinhole camera looks along a straight street: rays end on the ground or on one of two planes of facades; trees and
     vehicles are flat and stand across the street, the nearer one hides the farther one.
     """
-    if any(not isinstance(x, int | np.integer) or x < least for x, least in ((n, 1), (height, 16))) or height % 2:
-        raise ValueError(
-            f"n={n!r}, height={height!r}: give a positive number, and an even height of at least 16 pixels"
-        )
-    effects = EFFECTS if effects is None else dict.fromkeys(EFFECTS, 0.0) | dict(effects)
-    numbers = all(isinstance(effect, Real) and np.isfinite(effect) for effect in effects.values())
-    if set(effects) != set(EFFECTS) or not numbers:
-        raise ValueError(f"effects: got {effects}; give finite numbers for some of {', '.join(EFFECTS)}")
-    if not isinstance(noise_sd, Real) or not 0 <= noise_sd < np.inf:
-        raise ValueError(f"noise_sd: got {noise_sd!r}; give 0 or a positive number")
+    n, seed, height = check_count("n", n), check_count("seed", seed, 0), check_count("height", height, 16)
+    if height % 2:
+        raise ValueError(f"height: got {height}; give an even number")
+    effects = EFFECTS if effects is None else effects
+    if not isinstance(effects, dict) or not set(effects) <= set(EFFECTS):
+        raise ValueError(f"effects: got {effects!r}; give a dict of numbers for some of {', '.join(EFFECTS)}")
+    effects = {name: check_number(f"effects: {name}", effects.get(name, 0.0)) for name in EFFECTS}
+    check_number("noise_sd", noise_sd, 0)
     width = 3 * height // 2
     images, seen = np.empty((n, height, width, 3), np.float32), np.empty((n, height, width), np.uint8)
     tables = []
@@ -144,7 +122,7 @@ def _drawn(rng):
     heights = between(4, 26)[:, None, None] * between(0.75, 1.25, 2, _N_PLOTS)
     vehicles, trees = rng.integers(0, 9, n), rng.integers(0, 9, n)
     kind = rng.choice(3, (n, 8), p=(0.7, 0.2, 0.1))
-    place = np.arange(8)
+    position = np.arange(8)
     return {
         "vehicles": vehicles,
         "trees": trees,
@@ -163,14 +141,14 @@ def _drawn(rng):
         "vanishing": np.stack([between(0.44, 0.52), between(0.45, 0.55)], axis=1),  # share of height and width
         "graininess": between(0.005, 0.03),
         # which of eight places are taken; their distance; left or right
-        "vehicle_there": rng.permuted(np.tile(place, (n, 1)), axis=1) < vehicles[:, None],
-        "vehicle_z": 7 + 6.5 * (place // 2) + between(-0.8, 0.8, 8),
-        "vehicle_side": np.tile(2.0 * (place % 2) - 1, (n, 1)),
+        "vehicle_there": rng.permuted(np.tile(position, (n, 1)), axis=1) < vehicles[:, None],
+        "vehicle_z": 7 + 6.5 * (position // 2) + between(-0.8, 0.8, 8),
+        "vehicle_side": np.tile(2.0 * (position % 2) - 1, (n, 1)),
         "vehicle_size": _VEHICLES[kind] * between(0.95, 1.05, 8, 1),
         "paint": _PAINTS[rng.integers(0, len(_PAINTS), (n, 8))],
-        "tree_there": rng.permuted(np.tile(place, (n, 1)), axis=1) < trees[:, None],
-        "tree_z": 8.5 + 7 * (place // 2) + between(-2, 2, 8),
-        "tree_side": np.tile(2.0 * (place % 2) - 1, (n, 1)),
+        "tree_there": rng.permuted(np.tile(position, (n, 1)), axis=1) < trees[:, None],
+        "tree_z": 8.5 + 7 * (position // 2) + between(-2, 2, 8),
+        "tree_side": np.tile(2.0 * (position % 2) - 1, (n, 1)),
         "crown": np.stack([between(3.8, 5.2, 8), between(1.4, 2.2, 8), between(1.5, 2.4, 8)], axis=2),  # Y, radii
         "leaf": np.stack([between(0.12, 0.32, 8), between(0.32, 0.5, 8), between(0.08, 0.2, 8)], axis=2),
     }
@@ -193,9 +171,9 @@ def _painted(street, height, width, rng):
         "depth": np.full((n, height, width), _FAR, np.float32),
     }
     _paint_street(sheet, street, up, right, grain, rng, unit)
-    for place in range(8):
-        _paint_tree(sheet, street, place, up, right, grain)
-        _paint_vehicle(sheet, street, place, up, right)
+    for position in range(8):
+        _paint_tree(sheet, street, position, up, right, grain)
+        _paint_vehicle(sheet, street, position, up, right)
     far = (1 - np.exp(-sheet["depth"] * street["haze"][:, None, None]))[..., None]
     air = np.float32([0.78, 0.80, 0.82])
     colour = np.where((sheet["seen"] == _SKY)[..., None], sheet["colour"], sheet["colour"] * (1 - far) + air * far)
@@ -258,34 +236,34 @@ def _paint_street(sheet, street, up, right, grain, rng, unit):
     sheet["depth"][:] = np.where(ground, z_ground, np.where(wall, z_wall[:, None], _FAR))
 
 
-def _paint_tree(sheet, street, place, up, right, grain):
-    """Paint the trunk and the ragged crown of the tree that may stand at a place."""
-    z = street["tree_z"][:, place, None, None]
+def _paint_tree(sheet, street, position, up, right, grain):
+    """Paint the trunk and the ragged crown of the tree that may stand at a position."""
+    z = street["tree_z"][:, position, None, None]
     x = right * z + street["across"][:, None, None]
-    x -= street["tree_side"][:, place, None, None] * (street["road"][:, None, None] + 0.8)
+    x -= street["tree_side"][:, position, None, None] * (street["road"][:, None, None] + 0.8)
     y = street["above"][:, None, None] + up * z
-    middle, wide, tall = (street["crown"][:, place, i, None, None] for i in range(3))
+    middle, wide, tall = (street["crown"][:, position, i, None, None] for i in range(3))
     level = (y - middle) / tall
     crown = (x / wide) ** 2 + level**2 < 1 + 0.35 * grain
     trunk = (np.abs(x) < 0.22) & (y > 0) & (y < middle)
-    here = street["tree_there"][:, place, None, None] & (z < sheet["depth"])
-    leaf = street["leaf"][:, place, None, None] * (0.85 + 0.22 * level + 0.25 * grain)[..., None]
+    here = street["tree_there"][:, position, None, None] & (z < sheet["depth"])
+    leaf = street["leaf"][:, position, None, None] * (0.85 + 0.22 * level + 0.25 * grain)[..., None]
     _put(sheet, here & trunk & ~crown, z, (0.30, 0.22, 0.15), _TREE)
     _put(sheet, here & crown, z, leaf, _TREE)
 
 
-def _paint_vehicle(sheet, street, place, up, right):
-    """Paint the vehicle that may be at a place: from behind in the right lane, from in front in the left one."""
-    z = street["vehicle_z"][:, place, None, None]
-    side = street["vehicle_side"][:, place, None, None]
+def _paint_vehicle(sheet, street, position, up, right):
+    """Paint the vehicle that may be at a position: from behind in the right lane, from in front in the left one."""
+    z = street["vehicle_z"][:, position, None, None]
+    side = street["vehicle_side"][:, position, None, None]
     x = right * z + street["across"][:, None, None] - side * 0.5 * street["road"][:, None, None]
     y = street["above"][:, None, None] + up * z
-    wide, tall = (street["vehicle_size"][:, place, i, None, None] for i in (0, 1))
+    wide, tall = (street["vehicle_size"][:, position, i, None, None] for i in (0, 1))
     share_x, share_y = np.abs(x) / (wide / 2), y / tall
-    here = street["vehicle_there"][:, place, None, None] & (
+    here = street["vehicle_there"][:, position, None, None] & (
         0.93 * z < sheet["depth"]
     )  # its shadow lies on nearer ground
-    paint = street["paint"][:, place, None, None]
+    paint = street["paint"][:, position, None, None]
     low = (y > 0) & (share_y < 0.62) & (share_x < 1)
     cabin = (share_y >= 0.6) & (share_y < 1) & (share_x < np.where(tall < 1.9, 0.98 - 0.5 * (share_y - 0.6), 0.98))
     _put(sheet, here & (y > -0.12) & (y < 0.3) & (share_x < 1.05), z, 0.1, _VEHICLE)  # its shadow, and what is under it

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from interp_helpers.data.files import DATA_DIR_VARIABLE, in_data_dir, socket_timeout
+from interp_helpers.data.files import DATA_DIR_VARIABLE, data_path, socket_timeout
 from interp_helpers.data.images import NotAvailable
 from interp_helpers.data.photos import as_floats, centre_crop, imagenet_classes
 from interp_helpers.engine.checks import check_images
@@ -222,7 +222,7 @@ def _torchvision_resnet18(weights):
 
 def _resnet18_file():
     """Return the path of torchvision's weights and where they come from, in words."""
-    path = in_data_dir(f"resnet18/{_RESNET18['filename']}")
+    path = data_path(f"resnet18/{_RESNET18['filename']}")
     if path is not None:
         return path, f"resnet18/ in {DATA_DIR_VARIABLE}"
     try:
