@@ -247,6 +247,15 @@ def test_the_api_page_leads_from_a_method_to_its_chapters(method):
     assert {number for _, number in linked} >= {number for number, _, modules in CHAPTERS if method in modules}
 
 
+def test_the_tests_that_pages_name_exist():
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"`(test_\w+)`", page)}
+    texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    missing = named - set(re.findall(r"^def (test_\w+)\(", texts, re.M))
+    assert named
+    assert not missing
+
+
 def planted(folder, files):
     """Write a tiny package, and return its modules."""
     for name, text in files.items():
