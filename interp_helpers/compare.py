@@ -27,12 +27,7 @@ from interp_helpers.engine.graph import (
     spatial_layer,
 )
 from interp_helpers.engine.hooks import activations, batches, forward, to_numpy
-from interp_helpers.engine.statistics import (
-    area_under_curve,
-    correlation_matrices,
-    interval_and_chance,
-    permutation_p_value,
-)
+from interp_helpers.engine.statistics import area_under_curve, correlation_matrices, permutation_p_value, resampled
 from interp_helpers.variation import vary_channel, without_channels
 
 
@@ -62,7 +57,7 @@ def rank_correlations(table, method="spearman", n_bootstrap=1000, n_permutations
     if n_rankings < 2 or n < 6:
         raise ValueError(f"table: {n_rankings} rankings of {n} channels with all values; give two or more, and six")
     statistic = partial(correlation_matrices, method=method)
-    found = interval_and_chance(statistic, table.to_numpy(), n_bootstrap, n_permutations, seed)
+    found = resampled(statistic, table.to_numpy(), n_bootstrap, n_permutations, seed)
     pairs = np.triu_indices(n_rankings, 1)
     rows = {
         "first": table.columns[pairs[0]],
@@ -145,15 +140,13 @@ def importance(model, layer, images, labels, ideal=None, seed=0, batch_size=100)
         As in `variation.without_channels`; of two classes or more.
     ideal : ndarray, shape (n_classes, height, width, channels), optional
         An ideal image for each class that occurs, in order of class; without it the last two columns are missing.
-    seed : int
-        For the noise.
+    seed : int, for the noise
 
     Returns
     -------
     pandas.DataFrame
-        One row for each class and channel: class, channel, and a column for each measure. The mean over the classes is
-        the measure over all images if all classes have equally many; for the selectivity of Morcos et al. (2018), take
-        the maximum over the classes.
+        One row for each class and channel: class, channel, and a column for each measure. With equally many images of
+        each class, means over the classes are over all images; Morcos et al. (2018) take the largest selectivity.
     """
     model, images, labels, classes = _checked_classes(model, images, labels)
     found, of_ideal = spatial_layer(model, layer), _on_ideal(model, layer, ideal, (len(classes), *images.shape[1:]))
@@ -249,13 +242,11 @@ def removal_curves(model, layer, images, labels, table, n_random=20, seed=0, bat
     best_first = np.argsort(-table.to_numpy(), axis=0, kind="stable")  # NaN comes last
     for name, order in zip(table.columns, best_first.T, strict=True):
         lines += [(name, "best first", order), (name, "worst first", order[::-1])]
-    n_random = check_count("n_random", n_random, 0)
-    lines += [("random", str(i), rng.permutation(n_channels)) for i in range(n_random)]
+    lines += [("random", str(i), rng.permutation(n_channels)) for i in range(check_count("n_random", n_random, 0))]
     removed = [tuple(sorted(order[:n].tolist())) for _, _, order in lines for n in range(n_channels + 1)]
     rows = _without(model, layer, images, labels, removed, batch_size)
     named = [(name, end, n) for name, end, _ in lines for n in range(n_channels + 1)]
-    named = pd.DataFrame(named, columns=["ranking", "order", "removed"])
-    return named.join(rows[["accuracy", "low", "high", "score"]])
+    return pd.DataFrame(named, columns=["ranking", "order", "removed"]).join(rows[["accuracy", "low", "high", "score"]])
 
 
 def removal_areas(curves):
@@ -273,7 +264,7 @@ def removal_areas(curves):
         area (mean over the steps, trapezoids; named as the measure) and `below_...` (share of the random orders whose
         area is smaller: near 0 for "best first" and near 1 for "worst first" if the ranking knows what matters).
     """
-    curves = check_table(curves, ["ranking", "order", "removed", "accuracy", "score"], "curves")
+    check_table(curves, ["ranking", "order", "removed", "accuracy", "score"], "curves")
     if not (curves["ranking"] == "random").any():
         raise ValueError("curves: there are no random orders; give rows of removal_curves with n_random above 0")
     groups = curves.sort_values("removed").groupby(["ranking", "order"], sort=False)
@@ -359,8 +350,7 @@ def _checked_table(table, reserved=None):
 
 def _checked_classes(model, images, labels):
     """Return a model with several logits, images, labels of at least two classes, and the classes."""
-    model = check_model(model)
-    if n_outputs(model) < 2:
+    if n_outputs(model := check_model(model)) < 2:
         raise ValueError(f"model: {model.name!r} has one logit; give a network with a logit for each class")
     images = check_images(model, images)
     labels = check_labels(labels, len(images), n_outputs(model))

@@ -5,11 +5,10 @@
 [[0.26, 3.0]]
 """
 
-from math import comb
-
 import keras
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import rankdata
 
 from interp_helpers.data.images import LabelledImages
@@ -20,8 +19,9 @@ from interp_helpers.engine.resume import layer_weights
 from interp_helpers.engine.statistics import (
     area_under_roc,
     correlation_matrices,
-    interval_and_chance,
+    largest_gap_p_value,
     permutation_p_value,
+    resampled,
 )
 from interp_helpers.probing import receptive_field
 
@@ -29,19 +29,8 @@ from interp_helpers.probing import receptive_field
 def constant_input_response(model, layer, values):
     """Compute what the channels of a layer output where the input is constant: b + S v, before any activation function.
 
-    S is the sum of a channel's weights, b its bias, and v the one value that all inputs of the patch have.
-
-    Parameters
-    ----------
-    model : keras.Model
-    layer : str
-        Name of a convolution or dense layer.
-    values : sequence of float
-        Values v.
-
-    Returns
-    -------
-    ndarray, shape (n_values, n_channels)
+    S is the sum of a channel's weights in the layer (a name), b its bias, and v one of the values: what all inputs of
+    the patch are. Returns an ndarray, shape (n_values, n_channels).
     """
     found, values = kernel_layer(check_model(model), layer), check_array("values", values, ("n_values",))
     if isinstance(found, keras.layers.Conv2DTranspose) and max(found.strides) > 1:
@@ -54,7 +43,7 @@ def nearly_dead(means):
 
     The tutorial (section 4.1.3) draws such a line by hand. The channels are sorted by their mean activation; *nearly
     dead* are by definition fewer than half, so the gap is looked for between the lowest channel and the median one.
-    There always is a largest gap: `p` says how often values without any groups have one as large.
+    There always is a largest gap: a large `p` says that the line is arbitrary.
 
     Parameters
     ----------
@@ -65,9 +54,8 @@ def nearly_dead(means):
     -------
     pandas.DataFrame
         One row for each row of `means`: line, below (number of channels below it), gap (its width as a share of the
-        range from the lowest to the median), p (probability that the largest of the gaps between as many values,
-        spread evenly over that range, is at least as wide; a large one says that the line is arbitrary). NaN, and
-        nothing below, where the lower half of the channels has one value.
+        range from the lowest to the median), p (probability that the largest gap between as many values, spread evenly
+        over that range, is as wide). NaN, and nothing below, where the lower half of the channels has one value.
     """
     means = check_array("means", means, ("n_rows", "n_channels")).astype(float)
     if means.shape[1] < 6:
@@ -81,7 +69,7 @@ def nearly_dead(means):
             continue
         at = gaps.argmax()
         gap = gaps[at] / extent
-        rows.append(((lower[at] + lower[at + 1]) / 2, at + 1, gap, _largest_gap_p_value(gap, len(gaps))))
+        rows.append(((lower[at] + lower[at + 1]) / 2, at + 1, gap, largest_gap_p_value(gap, len(gaps))))
     return pd.DataFrame(rows, columns=["line", "below", "gap", "p"])
 
 
@@ -93,10 +81,8 @@ def ink_zones(model, images, layer, ink=0.5, batch_size=250):
 
     Parameters
     ----------
-    model : keras.Model
-    images : ndarray, shape (N, height, width, channels), float
-    layer : str
-        A layer with feature maps.
+    model, images, layer
+        As in `activations`, one layer with feature maps.
     ink : float
         The grey value from which a pixel is ink.
 
@@ -123,33 +109,23 @@ def ink_zones(model, images, layer, ink=0.5, batch_size=250):
         lowest = np.minimum(lowest, maps.reshape(-1, maps.shape[-1]).min(axis=0))
     whole = np.where((lowest >= 0) & (total.sum(axis=0) > 0), total.sum(axis=0), np.nan)
     with np.errstate(invalid="ignore"):  # a zone without cells has no mean
-        means = total / cells[:, None]
-    return pd.DataFrame(
-        {
-            "channel": np.arange(total.shape[1]),
-            "ink": means[0],
-            "edge": means[1],
-            "background": means[2],
-            "outside": (total[1] + total[2]) / whole,
-            "area": (cells[1] + cells[2]) / cells.sum(),
-        }
-    )
+        means = dict(zip(("ink", "edge", "background"), total / cells[:, None], strict=True))
+    shares = {"outside": (total[1] + total[2]) / whole, "area": (cells[1] + cells[2]) / cells.sum()}
+    return pd.DataFrame({"channel": np.arange(total.shape[1]), **means, **shares})
 
 
 def position_dependence(maps, n_signs=500, seed=0):
     """Test whether the mean map of each channel depends on the position, for images of noise that is alike everywhere.
 
-    Under translation invariance every position has the same expected value, and the mean map of N images varies over
-    positions as much as the noise of N images lets it: `ratio` is about 1. Neighbouring positions share pixels, so the
-    ratio scatters more than that of independent values; its distribution comes from giving each image's deviation
-    from the overall mean a random sign, which keeps that dependence.
+    Under translation invariance the mean map of N images varies over positions as much as the noise of N images lets
+    it: `ratio` is about 1. Neighbouring positions share pixels, so the distribution of the ratio comes from giving each
+    image's deviation from the overall mean a random sign, which keeps that dependence.
 
     Parameters
     ----------
     maps : ndarray, shape (N, height, width, n_channels)
         Of ten independent images of stationary noise, or more.
     n_signs, seed : int
-        Random draws of signs.
 
     Returns
     -------
@@ -176,41 +152,31 @@ def position_dependence(maps, n_signs=500, seed=0):
 def correlate_with_mean_weight(values, mean_weight, n_resamples=4000, seed=0):
     """Relate a property of channels to their mean weight: as a rank correlation, and reverse channels against others.
 
-    The channels are the sample: intervals are bootstraps over channels, and chance is what remains when the mean
-    weights are permuted.
-
     Parameters
     ----------
-    values : ndarray, shape (n_channels,)
-        Channels for which it is NaN are left out; at least six must be left.
-    mean_weight : ndarray, shape (n_channels,)
-        A channel below 0 is reverse.
+    values, mean_weight : ndarray, shape (n_channels,)
+        Channels for which one is NaN are left out; at least six must be left. A mean weight below 0 is reverse.
     n_resamples, seed : int
-        Bootstrap samples, and permutations.
+        Bootstrap samples of channels, and permutations of their mean weights.
 
     Returns
     -------
     pandas.DataFrame
         Two rows: "correlation" (Spearman's) and "effect" (Cliff's delta: the probability that a reverse channel has
-        the larger value, minus that of the opposite; 1 if all reverse channels lie above all others). Columns: value,
-        low and high (95 % interval), chance (95 % of the absolute values under permutation lie below), p (two-sided),
-        n (channels). The effect is NaN if all channels or none are reverse; a constant gives no correlation.
+        the larger value, minus that of the opposite). Columns: value, low, high, chance, p, as in
+        `compare.rank_correlations`; n. The effect is NaN if all channels or none are reverse.
     """
     values = check_array("values", values, ("n_channels",), finite=False)
     both = np.stack([values, check_array("mean_weight", mean_weight, values.shape, finite=False)], axis=1).astype(float)
     both = both[np.isfinite(both).all(axis=1)]
     if len(both) < 6:
         raise ValueError(f"values: {len(both)} channels have both values; give at least six")
-    n_resamples = check_count("n_resamples", n_resamples)
-    found = interval_and_chance(_relations, both, n_resamples, n_resamples, seed, permuted=slice(1, 2))
+    found = resampled(_relations, both, check_count("n_resamples", n_resamples), n_resamples, seed, slice(1, 2))
     return pd.DataFrame(found | {"n": len(both)}, index=["correlation", "effect"])
 
 
 def mean_digits(digits):
-    """Return the mean image of each class that occurs, in order of class (Casacuberta Puig 2019, section 4.1.2).
-
-    Takes and returns `data.LabelledImages`.
-    """
+    """Return the mean image of each class that occurs, as `data.LabelledImages` (Casacuberta Puig 2019, 4.1.2)."""
     if len(digits) == 0:
         raise ValueError("digits: there is no image; give at least one")
     classes = np.unique(digits.labels)
@@ -221,27 +187,10 @@ def mean_digits(digits):
 def input_kinds(digits, ideal, index=0, seed=0):
     """Return the kinds of input that the tutorial feeds to the hidden channels, one image of each class for each kind.
 
-    Parameters
-    ----------
-    digits : data.LabelledImages
-        Pixels in [0, 1].
-    ideal : ndarray, shape (n_classes, height, width, channels)
-        The ideal digit of each class, in order of class.
-    index : int
-        Which digit of each class stands for it; the tutorial takes the first.
-    seed : int
-        Of the noise.
-
-    Returns
-    -------
-    dict of str to ndarray, each of the shape of `ideal`, float32
-        "digit"; "mean", the mean image; "ideal"; "uniform noise", in [0, 1], another draw for each class; "digit +
-        source's noise", Gaussian noise that has the mean and the standard deviation of the image's own pixels;
-        "digit + zero-mean noise", the same draws without the mean. Pixels of the last two leave [0, 1].
-
-    Notes
-    -----
-    Casacuberta Puig (2019), section 4.1. Its noise comes in rows, all of one mean and standard deviation; here at once.
+    Takes the ideal digit of each class, in order of class, and returns a dict of arrays of that shape: "digit" (the one
+    of number `index` in each class; the tutorial takes the first), "mean", "ideal", "uniform noise" (in [0, 1]),
+    "digit + source's noise" (Gaussian noise of the mean and standard deviation of the image's own pixels) and "digit +
+    zero-mean noise" (the same draws without the mean). Casacuberta Puig (2019), section 4.1; its noise came in rows.
     """
     mean = mean_digits(digits)
     ideal = check_array("ideal", ideal, mean.images.shape)
@@ -261,17 +210,6 @@ def input_kinds(digits, ideal, index=0, seed=0):
     return {name: images.astype(np.float32) for name, images in kinds.items()}
 
 
-def _largest_gap_p_value(gap, n):
-    """Return the probability that the largest of n gaps between even values is as wide as a share of their range.
-
-    Stevens (1939): the sum over j > 0 of (-1)^(j + 1) C(n, j) max(0, 1 - j gap)^(n - 1), whose terms cancel all but a
-    tiny rest: summed in whole numbers, and divided at the end.
-    """
-    wide, whole = float(gap).as_integer_ratio()
-    terms = ((-1) ** (j + 1) * comb(n, j) * max(0, whole - j * wide) ** (n - 1) for j in range(1, n + 1))
-    return min(1, sum(terms) / whole ** (n - 1))
-
-
 def _relations(samples):
     """Return the rank correlation and Cliff's delta of pairs (n_samples, n, 2), shape (n_samples, 2)."""
     ranks, reverse = rankdata(samples[..., 0], axis=1) - 0.5, samples[..., 1] < 0
@@ -281,25 +219,12 @@ def _relations(samples):
 
 def _zones(is_ink, field, extent):
     """Return the zone of each cell of a map: 0 for ink, 1 for edge, 2 for background; shape (N, height, width)."""
-    padded, starts = is_ink, []
-    for axis, cells in enumerate(extent):
-        before = max(0, -field.offset[axis])
-        last = field.offset[axis] + (cells - 1) * field.stride[axis] + field.size[axis]
-        pads = [(0, 0)] * 3
-        pads[axis + 1] = (before, max(0, last - is_ink.shape[axis + 1]))
-        padded = np.pad(padded, pads)
-        starts.append(before + field.offset[axis])
-
-    def pixel(row, column):
-        """Return the pixel at that position of every cell's field."""
-        at = [
-            slice(start + shift, start + shift + (cells - 1) * stride + 1, stride)
-            for start, shift, cells, stride in zip(starts, (row, column), extent, field.stride, strict=True)
-        ]
-        return padded[:, at[0], at[1]]
-
-    middle = pixel(field.size[0] // 2, field.size[1] // 2)
-    touched = np.zeros_like(middle)
-    for row, column in np.ndindex(*field.size):
-        touched |= pixel(row, column)
-    return np.where(middle, 0, np.where(touched, 1, 2))
+    pads, cells = [(0, 0)], [slice(None)]
+    for axis, n in enumerate(extent):
+        offset, stride, before = field.offset[axis], field.stride[axis], max(0, -field.offset[axis])
+        stop = offset + (n - 1) * stride + field.size[axis]
+        pads.append((before, max(0, stop - is_ink.shape[axis + 1])))
+        cells.append(slice(before + offset, before + offset + (n - 1) * stride + 1, stride))
+    seen = sliding_window_view(np.pad(is_ink, pads), field.size, axis=(1, 2))[tuple(cells)]
+    on_ink = seen[..., field.size[0] // 2, field.size[1] // 2]
+    return np.where(on_ink, 0, np.where(seen.any(axis=(3, 4)), 1, 2))

@@ -4,6 +4,8 @@
 [[0.0, 0.0, 0.071], [0.9, 0.786, 0.957]]
 """
 
+from math import comb
+
 import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
@@ -47,8 +49,8 @@ def permutation_p_value(value, null, two_sided=True, axis=0):
     return (1 + (null >= value - 1e-12).sum(axis=axis)) / (1 + null.shape[axis])
 
 
-def interval_and_chance(statistic, values, n_bootstrap, n_permutations, seed=0, permuted=slice(None)):
-    """Compute a statistic with a bootstrap interval, and with what it is when there is no relation.
+def resampled(statistic, values, n_bootstrap, n_permutations, seed=0, permuted=slice(None)):
+    """Compute a statistic with an interval from bootstrap samples, and a chance level from permutations.
 
     Parameters
     ----------
@@ -116,3 +118,14 @@ def area_under_roc(rank_sum, size, n):
     """
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN where all or none are members
         return (rank_sum - size**2 / 2) / (size * (n - size))
+
+
+def largest_gap_p_value(gap, n):
+    """Return the probability that the largest of n gaps between random values is as wide as a share of their range.
+
+    Stevens (1939): the sum over j > 0 of (-1)^(j + 1) C(n, j) max(0, 1 - j gap)^(n - 1). Its terms may be huge and
+    cancel, so the sum is taken in whole numbers, and divided at the end.
+    """
+    wide, whole = float(gap).as_integer_ratio()
+    terms = ((-1) ** (j + 1) * comb(n, j) * max(0, whole - j * wide) ** (n - 1) for j in range(1, n + 1))
+    return min(1.0, sum(terms) / whole ** (n - 1))
