@@ -2,7 +2,8 @@
 
 >>> from interp_helpers.models import load_checkpoint
 >>> table = channel_weights(load_checkpoint("mnist_cnn"), "conv1")
->>> table["reverse"].sum(), table["contains_zero"].sum()
+>>> print(table["reverse"].sum(), table["contains_zero"].sum())
+11 30
 """
 
 import numpy as np
