@@ -1,7 +1,7 @@
 """Rankings with known correlations, games with known Shapley values, and a network in which one channel does it all."""
 
 import re
-from itertools import combinations
+from itertools import combinations, product
 from math import comb, factorial
 
 import keras
@@ -12,15 +12,14 @@ from keras import layers
 from scipy.stats import pearsonr, spearmanr
 
 from interp_helpers.compare import (
-    class_selectivity,
+    _class_selectivity,
+    _taylor_scores,
     enrichment,
     importance,
-    kernel_norms,
     rank_correlations,
     removal_areas,
     removal_curves,
     shapley_values,
-    taylor_scores,
     value_of_channels,
 )
 from interp_helpers.engine.gradients import map_gradients
@@ -134,10 +133,10 @@ def test_same_seed_same_intervals(rankings):
 
 
 def test_hypergeometric_by_counting():
-    """Of all 10 choose 3 top threes, count those with as many marked ones."""
-    marked = np.arange(10) < 4
+    """Of all 10 choose 3 top threes, count those with as many members."""
+    members = np.arange(10) < 4
     table = pd.DataFrame({"a": [9, 1, 8, 2, 7, 3, 4, 5, 6, 0]})
-    row = enrichment(table, marked, k=3).iloc[0]
+    row = enrichment(table, members, k=3).iloc[0]
     assert row["found"] == 2  # 0 and 2, beside 4
     tops = [sum(c < 4 for c in top) for top in combinations(range(10), 3)]
     assert row["p"] == pytest.approx(np.mean([count >= 2 for count in tops]))
@@ -147,19 +146,19 @@ def test_hypergeometric_by_counting():
 
 def test_the_same_ranking_ten_times_is_no_more_evidence_than_once():
     rng = np.random.default_rng(4)
-    marked = np.arange(32) < 9
-    one = pd.DataFrame({"a": rng.normal(size=32) + marked})
+    members = np.arange(32) < 9
+    one = pd.DataFrame({"a": rng.normal(size=32) + members})
     ten = pd.concat([one["a"].rename(str(i)) for i in range(10)], axis=1)
-    once, often = enrichment(one, marked), enrichment(ten, marked)
+    once, often = enrichment(one, members), enrichment(ten, members)
     assert often["found"].iloc[-1] == 10 * once["found"][0]
     assert often["p"].iloc[-1] == pytest.approx(once["p"][0], abs=0.03)
 
 
-def test_p_values_of_random_marks_are_even():
+def test_p_values_of_random_members_are_even():
     rng = np.random.default_rng(5)
     table = pd.DataFrame(rng.normal(size=(32, 4)))
-    marks = [np.isin(np.arange(32), rng.permutation(32)[:11]) for _ in range(200)]
-    p = np.array([enrichment(table, marked, n_permutations=200)["p"].iloc[-1] for marked in marks])
+    marks = [np.isin(np.arange(32), rng.permutation(32)[:11]) for _ in range(120)]
+    p = np.array([enrichment(table, members, n_permutations=100)["p"].iloc[-1] for members in marks])
     assert (p <= 0.1).mean() < 0.17
     assert (p <= 0.5).mean() < 0.65
 
@@ -170,24 +169,51 @@ def test_a_dead_channel_is_last_and_the_order_within_the_top_does_not_matter():
     assert enrichment(table, np.array([False, True, True, *3 * [False]]), k=3)["found"][0] == 2
 
 
-# --- notions of importance -------------------------------------------------------------------------------------------
+# --- importance measures ---------------------------------------------------------------------------------------------
 
 
 def test_selectivity_by_hand():
     labels = np.array([0, 0, 1, 1, 2, 2])
     means = np.array([[3, 0, 2, 0], [1, 0, 2, 0], [0, 5, 2, 0]], float)  # class by channel
     maps = np.repeat(means, 2, axis=0)[:, None, None] * np.ones((6, 2, 2, 1))
-    rows = class_selectivity(maps, labels)
-    np.testing.assert_allclose(rows["selectivity"], [(3 - 0.5) / 3.5, 1, 0, np.nan])
-    assert rows["class"][:2].tolist() == [0, 2]
-    second = class_selectivity(maps, labels, 1)
-    np.testing.assert_allclose(second["selectivity"], [(1 - 1.5) / 2.5, -1, 0, np.nan])
-    by_class = [class_selectivity(maps, labels, k)["selectivity"] for k in range(3)]
-    np.testing.assert_allclose(np.max(by_class, axis=0), rows["selectivity"])
+    found = _class_selectivity(maps, labels)
+    np.testing.assert_allclose(found.max(axis=0), [(3 - 0.5) / 3.5, 1, 0, np.nan])
+    np.testing.assert_allclose(found[1], [(1 - 1.5) / 2.5, -1, 0, np.nan])
 
 
-def test_kernel_norm_is_the_sum_of_absolute_weights(planted):
-    np.testing.assert_allclose(kernel_norms(planted, "conv"), [1, 1, 0.1, 0.1, 0.2, 3], rtol=1e-6)
+def test_kernel_norm_is_the_sum_of_absolute_weights(planted, pictures):
+    norms = importance(planted, "relu", *pictures)["kernel norm"]
+    np.testing.assert_allclose(norms, 2 * [1, 1, 0.1, 0.1, 0.2, 3], rtol=1e-6)
+
+
+def small_network(*inner):
+    keras.utils.set_random_seed(0)
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(2), layers.Softmax()]
+    return keras.Sequential([keras.Input((4, 4, 1)), *inner, *ends])
+
+
+def test_selectivity_is_unknown_where_activations_are_negative(pictures):
+    network = small_network(layers.Conv2D(3, 2), layers.Activation("swish", name="act"))
+    with pytest.warns(UserWarning, match="selectivity: NaN"):
+        table = importance(network, "act", *pictures)
+    assert table.columns[table.isna().any()].tolist() == ["selectivity"]
+
+
+@pytest.mark.parametrize(
+    ("inner", "norms"),
+    [
+        ([layers.Conv2DTranspose(3, 2)], lambda kernel: np.abs(kernel).sum(axis=(0, 1, 3))),
+        ([layers.DepthwiseConv2D(2, depth_multiplier=3)], lambda kernel: np.abs(kernel).sum(axis=(0, 1)).ravel()),
+        ([layers.SeparableConv2D(3, 2)], None),
+        ([layers.Conv2D(3, 2), layers.Permute((1, 3, 2))], None),
+        ([layers.Conv2D(3, 2), layers.Lambda(lambda x: x[..., ::-1], output_shape=(3, 3, 3))], None),
+    ],
+)
+def test_kernel_norms_are_those_of_the_channels_or_unknown(pictures, inner, norms):
+    network = small_network(*inner, layers.ReLU(name="act"))
+    found = importance(network, "act", *pictures)["kernel norm"]
+    expected = 6 * [np.nan] if norms is None else 2 * norms(network.layers[0].get_weights()[0]).tolist()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_taylor_score_is_the_first_order_of_the_loss(planted, pictures):
@@ -199,16 +225,16 @@ def test_taylor_score_is_the_first_order_of_the_loss(planted, pictures):
         z[np.arange(80)] += change
         return np.log(np.exp(z).sum(axis=1)) - z[np.arange(80), labels]
 
-    measured = taylor_scores(planted, "relu", images, labels, batch_size=33)
+    measured = _taylor_scores(planted, "relu", images, labels, batch_size=33)
     assert measured.shape == (80, N_CHANNELS)
     for channel in (BRIGHT, 2, UNREAD):
         change = vary_channel(planted, "relu", images, None, "kill", size=1e-3, channels=[channel])["change"]
-        predicted = np.abs(loss(change.to_numpy().reshape(80, -1)) - loss()) / 1e-3 / 16  # a mean over 16 places
+        predicted = np.abs(loss(change.to_numpy().reshape(80, -1)) - loss()) / 1e-3 / 16  # a mean over 16 positions
         np.testing.assert_allclose(measured[:, channel], predicted, rtol=0.02, atol=1e-4)
     assert not measured[:, UNREAD].any()
 
 
-def test_importance_puts_the_notions_together(planted, pictures):
+def test_importance_puts_the_measures_together(planted, pictures):
     images, labels = pictures
     before = planted.get_weights()
     table = importance(planted, "relu", images, labels, ideal=images[[0, 40]])
@@ -218,21 +244,21 @@ def test_importance_puts_the_notions_together(planted, pictures):
     killed = killed["change"].abs().groupby([killed["class"], killed["channel"]]).mean()
     np.testing.assert_allclose(table["kill"], killed, rtol=1e-4, atol=1e-6)
     without = without_channels(planted, "relu", images[40:], labels[40:])
-    lost = (without["lost"] - without["won"])[1:] / 40
-    np.testing.assert_allclose(table[table["class"] == 1]["removal"], lost)
-    assert lost.max() > 0.5  # a network without its bright channel calls bright images dark
+    wrong = (without["newly_wrong"] - without["newly_right"])[1:] / 40
+    np.testing.assert_allclose(table[table["class"] == 1]["removal"], wrong)
+    assert wrong.max() > 0.5  # a network without its bright channel calls bright images dark
     mean = table[table["class"] == 0]["mean activation"]
     assert mean.iloc[BRIGHT] == pytest.approx(images[:40].mean(), rel=1e-4)
     np.testing.assert_allclose(table["ideal max"].iloc[BRIGHT], images[0].max(), rtol=1e-5)
     maps, slopes = map_gradients(planted, images, labels, "relu")
     taylor = np.abs((maps * slopes).sum(axis=(1, 2)))
     np.testing.assert_allclose(table["gradient x activation"][:N_CHANNELS], taylor[:40].mean(axis=0), rtol=1e-4)
-    np.testing.assert_allclose(table["gradient x activation"], table["kill"], rtol=1e-3, atol=1e-5)  # scores are linear
+    np.testing.assert_allclose(table["gradient x activation"], table["kill"], rtol=1e-3, atol=1e-5)  # linear
     assert table["selectivity"].iloc[DARK] > 0 > table["selectivity"].iloc[BRIGHT]
 
 
 def test_a_channel_that_nothing_reads(planted, pictures):
-    """Notions that look at the rest of the network give 0; those that look at the channel alone cannot know."""
+    """Measures that look at the rest of the network give 0; those that look at the channel alone cannot know."""
     table = importance(planted, "relu", *pictures).groupby("channel").mean()
     unread = table.loc[UNREAD]
     assert not unread[["kill", "gradient", "noise", "removal", "gradient x activation", "Taylor"]].any()
@@ -244,7 +270,8 @@ def test_a_channel_that_nothing_reads(planted, pictures):
 
 def exact_shapley(value, n):
     """Return Shapley's formula: the mean of what a player adds, over all sets of the others, weighted by size."""
-    result = np.zeros(n)
+    result, sets = np.zeros(n), np.array(list(product([False, True], repeat=n)))
+    worth = dict(zip(map(tuple, sets.tolist()), value(sets), strict=True))
     for player in range(n):
         others = [p for p in range(n) if p != player]
         for size in range(n):
@@ -252,7 +279,7 @@ def exact_shapley(value, n):
                 without = np.isin(np.arange(n), group)
                 with_player = without | (np.arange(n) == player)
                 weight = factorial(size) * factorial(n - size - 1) / factorial(n)
-                result[player] += weight * (value(with_player[None])[0] - value(without[None])[0])
+                result[player] += weight * (worth[tuple(with_player)] - worth[tuple(without)])
     return result
 
 
@@ -352,35 +379,30 @@ GOOD = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 2)), columns=["a", 
         (lambda m, x, y: rank_correlations(GOOD, "kendall"), "method: got 'kendall'"),
         (lambda m, x, y: rank_correlations(GOOD[["a"]]), "table: 1 rankings of 6 channels"),
         (lambda m, x, y: rank_correlations(GOOD[:5]), "2 rankings of 5 channels"),
-        (lambda m, x, y: rank_correlations(GOOD.to_numpy()), "give a DataFrame"),
+        (lambda m, x, y: rank_correlations(GOOD.to_numpy()), "table: got ndarray; give a DataFrame"),
         (lambda m, x, y: rank_correlations(GOOD.assign(c="x")), "table: c is not numeric"),
         (lambda m, x, y: rank_correlations(GOOD.assign(c=np.inf)), "not finite"),
-        (lambda m, x, y: rank_correlations(GOOD[["a", "a"]]), "named column"),
+        (lambda m, x, y: rank_correlations(GOOD[["a", "a"]]), "each column once"),
         (lambda m, x, y: rank_correlations(GOOD, n_bootstrap=0), "n_bootstrap: got 0"),
-        (lambda m, x, y: enrichment(GOOD, np.arange(6)), "marked: got int64"),
-        (lambda m, x, y: enrichment(GOOD, np.ones(5, bool)), "give 6 truth values"),
-        (lambda m, x, y: enrichment(GOOD, np.ones(6, bool), k=7), "k: got 7; give a whole number from 1 to 6"),
-        (lambda m, x, y: class_selectivity(x, 0 * y), "labels: all images are of class 0"),
-        (lambda m, x, y: class_selectivity(x, y[:3]), "labels: got shape"),
-        (lambda m, x, y: class_selectivity(x - 1, y), "maps: the lowest value is"),
-        (lambda m, x, y: class_selectivity(x * np.nan, y), "maps: the lowest value is nan"),
-        (lambda m, x, y: class_selectivity(x, y, 7), "target: got 7"),
-        (lambda m, x, y: kernel_norms(m, "relu"), "'relu' has no kernel"),
-        (lambda m, x, y: kernel_norms(m, "conv9"), "conv9"),
-        (lambda m, x, y: taylor_scores(m, "relu", x, y + 9), "the model has classes 0 to 2"),
-        (lambda m, x, y: taylor_scores(m, "relu", x, y[:4]), "give 80 integers"),
-        (lambda m, x, y: taylor_scores(m, "logits", x, y), "logits"),
+        (lambda m, x, y: enrichment(GOOD, np.arange(6)), "members: got int64"),
+        (lambda m, x, y: enrichment(GOOD, np.ones(5, bool)), "members: got bool of shape (5,)"),
+        (lambda m, x, y: enrichment(GOOD, np.ones(6, bool), k=7), "k: got 7; give a whole number, 1 to 6"),
+        (lambda m, x, y: rank_correlations(GOOD, seed=-1), "seed: got -1"),
+        (lambda m, x, y: importance(m, "relu", x, y + 9), "the model has classes 0 to 2"),
+        (lambda m, x, y: importance(m, "relu", x, y[:4]), "give 80 integers"),
+        (lambda m, x, y: importance(m, "conv9", x, y), "conv9"),
         (lambda m, x, y: importance(m, "relu", x, 0 * y), "all images are of class 0"),
         (lambda m, x, y: importance(m, "logits", x, y), "logits"),
         (lambda m, x, y: importance(m, "relu", x, y, x[:3]), "ideal: got shape (3, 4, 4, 1)"),
         (lambda m, x, y: shapley_values(lambda s: s.sum(1), 3, n_permutations=5), "n_permutations: got 5"),
         (lambda m, x, y: shapley_values(lambda s: s.sum(1), 0), "n_players: got 0"),
+        (lambda m, x, y: value_of_channels(m, "relu", x, y)(np.ones((2, 5), bool)), "kept: got bool of shape (2, 5)"),
         (lambda m, x, y: shapley_values(lambda s: s.sum(), 3), "value: got shape ()"),
         (lambda m, x, y: shapley_values(lambda s: s.sum(1) * np.nan, 3), "return a finite number"),
         (lambda m, x, y: removal_curves(m, "relu", x, y, GOOD[:4]), "table: 4 rows; 'relu' has 6 channels"),
-        (lambda m, x, y: removal_curves(m, "relu", x, y, GOOD.rename(columns={"a": "random"})), "'random' is the"),
+        (lambda m, x, y: removal_curves(m, "relu", x, y, GOOD.rename(columns={"a": "random"})), "'random' names"),
         (lambda m, x, y: removal_curves(m, "relu", x, y, GOOD, n_random=-1), "n_random: got -1"),
-        (lambda m, x, y: removal_areas(GOOD), "curves lacks"),
+        (lambda m, x, y: removal_areas(GOOD), "curves: has no column ranking, order"),
         (lambda m, x, y: removal_areas(removal_curves(m, "relu", x, y, GOOD, 0)), "random orders"),
         (lambda m, x, y: removal_areas(pd.concat(2 * [removal_curves(m, "relu", x, y, GOOD, 1)[:-1]])), "each once"),
     ],
@@ -391,20 +413,20 @@ def test_bad_input_is_refused(planted, pictures, call, says):
 
 
 def test_equal_values_are_in_a_random_order_and_not_in_that_of_the_rows():
-    marked = np.arange(8) < 4
+    members = np.arange(8) < 4
     tied = pd.DataFrame({"tied": np.zeros(8)})
-    found = [enrichment(tied, marked, k=2, n_permutations=1, seed=seed)["found"][0] for seed in range(60)]
+    found = [enrichment(tied, members, k=2, n_permutations=1, seed=seed)["found"][0] for seed in range(60)]
     assert set(found) == {0, 1, 2}
     assert np.mean(found) == pytest.approx(1, abs=0.3)
 
 
 def test_enrichment_refuses_rankings_without_a_top():
-    marked = np.array([True, True, False, False])
+    members = np.array([True, True, False, False])
     values = pd.Series([3.0, 2.0, np.nan, np.nan])
     with pytest.raises(ValueError, match="fewer channels"):
-        enrichment(pd.DataFrame({"short": values}), marked, k=3)
-    with pytest.raises(ValueError, match="'all'"):
-        enrichment(pd.DataFrame({"all": values}), marked, k=1)
+        enrichment(pd.DataFrame({"short": values}), members, k=3)
+    with pytest.raises(ValueError, match="table: 'all'"):
+        enrichment(pd.DataFrame({"all": values}), members, k=1)
 
 
 def test_removal_areas_refuse_curves_with_gaps_or_without_steps():

@@ -24,7 +24,7 @@ def main():
     places = np.arange(len(digits))
     ranked, judged = digits.subset(places % 5 != 0), digits.subset(places % 10 == 0)
     players = digits.subset(places % 10 == 1)
-    by_class = notions(model, ranked)
+    by_class = measures(model, ranked)
     value = compare.value_of_channels(model, LAYER, players.images, players.labels)
     shapley, error = compare.shapley_values(value, 32, N_PERMUTATIONS)
     overall = over_classes(by_class).assign(**{f"Shapley {name}": shapley[:, i] for i, name in enumerate(MEASURES)})
@@ -37,14 +37,14 @@ def main():
         judged=len(judged),
         shapley={name: shapley[:, i].round(5).tolist() for i, name in enumerate(MEASURES)},
         error={name: error[:, i].round(5).tolist() for i, name in enumerate(MEASURES)},
-        notions=overall.round(6).to_dict(orient="list"),
+        measures=overall.round(6).to_dict(orient="list"),
         curves={name: rows.round(4).to_dict(orient="list") for name, rows in curves.items()},
     )
     print(path)
 
 
-def notions(model, digits):
-    """Return all notions but Shapley values, a row for each class and channel."""
+def measures(model, digits):
+    """Return all importance measures but Shapley values, a row for each class and channel."""
     table = compare.importance(model, LAYER, digits.images, digits.labels, load_ideal_digits())
     parts = []
     for k in range(10):
@@ -56,7 +56,7 @@ def notions(model, digits):
 
 
 def over_classes(table):
-    """Return the notions over all classes: means, and the largest selectivity."""
+    """Return the measures over all classes: means, and the largest selectivity."""
     groups = table.groupby("channel")
     return groups.mean().drop(columns="class").assign(selectivity=groups["selectivity"].max())
 
@@ -81,8 +81,8 @@ def removed(model, digits, by_class, overall):
     random = whole[whole["ranking"] == "random"]
     rng, mixed = np.random.default_rng(0), []
     for _, rows in random.groupby("digit"):
-        dealt = {str(i): str(to) for i, to in enumerate(rng.permutation(N_RANDOM))}
-        mixed.append(rows.assign(order=rows["order"].map(dealt), run="own"))
+        permuted = {str(i): str(to) for i, to in enumerate(rng.permutation(N_RANDOM))}
+        mixed.append(rows.assign(order=rows["order"].map(permuted), run="own"))
     whole = pd.concat([whole, *mixed])
     keys = ["ranking", "order", "removed"]
     return {
