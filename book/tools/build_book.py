@@ -21,7 +21,8 @@ HTML = BUILD / "html"
 # greetings of TensorFlow and of the kernel, and what Sphinx is about to do
 NOISE = re.compile(
     r"^[IWE]0000 |absl::InitializeLog|^To enable the following|\[IPKernelApp\] WARNING|ParserConfig|^\[etoc\]"
-    r"|\.\.\. |^(done|building|copying|loading|Source Folder|Config Path|Output Path|Using jupyter-cache|parsing)"
+    r"|\.\.\. |: Using cached notebook|^(done|building|copying|loading|Source Folder|Config Path|Output Path)"
+    r"|^(Using jupyter-cache|parsing)"
 )
 PROBLEM = re.compile(r": (WARNING|ERROR|CRITICAL|SEVERE):")
 
