@@ -1,4 +1,5 @@
 # make help lists what there is. Everything runs in .venv, which the first target that needs it creates.
+# INTERP_JOBS=1 in the environment keeps book and tests to one notebook, or one test, at a time.
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -23,10 +24,11 @@ help:  ## list these targets
 book: .venv/ready  ## execute the chapters and build the book (HTML); the last line says where it is
 	@$(BIN)/python book/tools/build_book.py
 
-test: .venv/ready  ## lint, unit tests, every notebook, and the built book
+test: .venv/ready  ## lint, the book, unit tests, every notebook, and every page
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . || { echo "test: ruff found something to mend (ruff check --fix; ruff format)"; exit 1; }
 	@$(BIN)/codespell || { echo "test: codespell found a misspelt word"; exit 1; }
-	@$(BIN)/python -m pytest
+	@$(BIN)/python book/tools/build_book.py
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: .venv/ready  ## time what has to be fast (ACE); not a test, as times depend on the machine
 	@$(BIN)/python -m pytest benchmarks

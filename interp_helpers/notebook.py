@@ -51,7 +51,7 @@ def glue(**values):
 
 
 def quiz(name):
-    """Show the questions of a chapter, with feedback on every answer; they work offline.
+    """Show the questions of a chapter, with feedback on every answer; they work offline, and to read without scripts.
 
     Parameters
     ----------
@@ -64,8 +64,10 @@ def quiz(name):
         If there are no questions of that name.
     """
     questions = _read_json("quizzes", name, "no questions")
+    from IPython.display import HTML, display
     from jupyterquiz import display_quiz
 
+    display(HTML(_questions_to_read(questions)))
     display_quiz(questions, shuffle_answers=False, max_width=720, colors=_QUIZ_COLOURS)
 
 
@@ -224,6 +226,20 @@ def store_run(script, **results):
     origin = {"script": f"book/results/{Path(script).name}", "date": datetime.date.today().isoformat()}
     path.write_text(json.dumps({**origin, "versions": versions(), **results}) + "\n")
     return path
+
+
+def _questions_to_read(questions):
+    """Return what a browser without scripts shows: each question, and its answers folded below it."""
+    page = []
+    for question in questions:
+        answers = [
+            f"<li><b>{escape(answer['answer'])}</b> ({'right' if answer['correct'] else 'wrong'}): "
+            f"{escape(answer['feedback'])}</li>"
+            for answer in question["answers"]
+        ]
+        folded = f"<details><summary>Answers</summary><ul>{''.join(answers)}</ul></details>"
+        page.append(f"<li>{escape(question['question'])}{folded}</li>")
+    return f"<noscript><ol>{''.join(page)}</ol></noscript>"
 
 
 _QUIZ_COLOURS = {

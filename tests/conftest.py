@@ -1,5 +1,7 @@
-"""What several tests share."""
+"""What several tests share, and how they share the machine."""
 
+import os
+import sys
 from pathlib import Path
 
 import keras
@@ -8,6 +10,28 @@ import pytest
 from keras import layers
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book" / "tools"))
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before anything is imported that looks for threads
+    import execute
+
+    threads = max(1, execute.cores() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.update(dict.fromkeys(execute.ONE_THREAD, str(threads)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """``pytest -n auto``: as many workers as INTERP_JOBS says; one would be this process."""
+    import execute
+
+    return execute.jobs() if execute.jobs() > 1 else 0
+
+
+def pytest_configure(config):
+    if config.pluginmanager.hasplugin("nbval"):  # not where only the package is tested
+        import replay
+
+        config.pluginmanager.register(replay)
 
 
 @pytest.fixture

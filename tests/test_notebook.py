@@ -3,12 +3,22 @@ import io
 import json
 import re
 import sys
+from html import escape
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
 
-from interp_helpers.notebook import explorer, glue, load_stored_run, picture_tabs, quiz, start_page, store_run
+from interp_helpers.notebook import (
+    PACKAGE,
+    explorer,
+    glue,
+    load_stored_run,
+    picture_tabs,
+    quiz,
+    start_page,
+    store_run,
+)
 
 
 def test_glue_prints_what_the_prose_names(capsys):
@@ -25,6 +35,22 @@ def test_glue_works_without_the_book(monkeypatch, capsys):
 def test_unknown_questions():
     with pytest.raises(ValueError, match="no questions called 'nonesuch'; there is 01_mnist_cnn"):
         quiz("nonesuch")
+
+
+def test_questions_can_be_read_without_scripts(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda output: shown.append(output.data))
+    monkeypatch.setattr("jupyterquiz.display_quiz", lambda *questions, **options: None)
+    quiz("01_mnist_cnn")
+    (page,) = shown
+    questions = json.loads((PACKAGE / "quizzes" / "01_mnist_cnn.json").read_text(encoding="utf-8"))
+    assert page.startswith("<noscript>")
+    assert page.endswith("</noscript>")
+    for question in questions:
+        texts = [answer[part] for answer in question["answers"] for part in ("answer", "feedback")]
+        assert all(escape(text) in page for text in [question["question"], *texts])
+    assert page.count(" (right): ") == page.count("<details>") == len(questions)
+    assert "<script" not in page
 
 
 def test_stored_run_says_what_it_is(capsys):
@@ -56,7 +82,6 @@ def test_stored_seeds_hang_together(capsys):
 def test_shipped_network_is_the_first_stored_seed():
     """One number, one computation: the card and the stored run of seed 0 were made apart and agree."""
     from interp_helpers.models import checkpoint_card
-    from interp_helpers.notebook import PACKAGE
 
     stored = json.loads((PACKAGE.parent / "book" / "results" / "mnist_seeds.json").read_text())
     assert checkpoint_card("mnist_cnn")["accuracy"]["test_before_rounding_to_half_precision"] == pytest.approx(

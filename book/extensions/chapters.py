@@ -2,6 +2,8 @@
 
 ``{chapter-time}`` in a chapter is replaced by its own times and a link to its slides; ``{chapter-table}`` by a table
 of all chapters. Minutes come from the words of the page (MyST counts them), seconds from its execution.
+
+It also keeps the scripts of Thebe away, which Jupyter Book always loads and this book does not use.
 """
 
 from pathlib import Path
@@ -19,7 +21,16 @@ def setup(app):
     app.add_node(ChapterTableHere)
     app.add_post_transform(ShowTimes)
     app.connect("env-updated", pages_with_times)
+    app.connect("config-inited", leave_thebe_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "version": "1"}
+
+
+def leave_thebe_out(app, config):
+    """Take back what sphinx_thebe puts on each page: it declares its constants twice, which is an error."""
+    for event in ("env-before-read-docs", "doctree-resolved"):
+        for listener in list(app.events.listeners[event]):
+            if listener.handler.__module__ == "sphinx_thebe":
+                app.disconnect(listener.id)
 
 
 class ChapterTime(nodes.General, nodes.Inline, nodes.Element):

@@ -1,82 +1,91 @@
 """Build the book: execute the chapters (cached), write the HTML, check it, make the slides. Strict: anything odd fails.
 
-python book/tools/build_book.py
+python book/tools/build_book.py    executes as many chapters at once as there are cores, or as INTERP_JOBS says
 """
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import distributions
 from pathlib import Path
 
 import yaml
 
+import execute
 import slides
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
 HTML = BUILD / "html"
-ANSI = re.compile(r"\x1b\[[\d;]*m")
 # greetings of TensorFlow and of the kernel, and what Sphinx is about to do
 NOISE = re.compile(
     r"^[IWE]0000 |absl::InitializeLog|^To enable the following|\[IPKernelApp\] WARNING|ParserConfig|^\[etoc\]"
-    r"|\.\.\. |^(done|building|copying|loading|Source Folder|Config Path|Output Path|Using jupyter-cache|parsing)"
+    r"|\.\.\. |: Using cached notebook|^(done|building|copying|loading|Source Folder|Config Path|Output Path)"
+    r"|^(Using jupyter-cache|parsing)"
 )
 PROBLEM = re.compile(r": (WARNING|ERROR|CRITICAL|SEVERE):")
 
 
 def main():
-    try:
-        clear_stale_cache()
-    except ValueError as error:
-        fail(error)
     os.environ["INTERP_STATIC"] = "1"  # nobody can turn a widget on a page: explorers draw a figure, no progress bars
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what TensorFlow's optimizer tells itself is nothing for a page
-    # only the first run of a builder executes the notebooks, so this is the step that has to be strict
-    jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
-    command = [jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going"]
-    if run(command, BUILD / "build.log"):
-        show_execution_reports()
-        # a page that was read before is not read again, so a second build would pass over its warnings
-        shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
-        fail("the book did not build; the first warning or failed cell above says why")
+    try:
+        execute.clear_if_stale(ROOT)
+        execute_chapters(ROOT, execute.jobs())
+    except ValueError as error:
+        fail(error)
+    write_pages()
     for problem in problems():
         fail(problem)
-    slides.make_all(ROOT / "notebooks", BUILD / ".jupyter_cache", HTML / "slides")
     print(f"\nThe book is at {HTML / 'index.html'}  (make serve opens it, slides are in {HTML / 'slides'})")
 
 
-def clear_stale_cache():
-    """Throw executed notebooks away if anything but their own code has changed: the cache looks at that alone."""
-    from interp_helpers.data import load_mnist
+def execute_chapters(root, at_once):
+    """Bring the cache of executed chapters up to date."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    cache, damaged = execute.open_cache(root / "_build" / ".jupyter_cache")
+    if damaged:
+        (root / "_build" / "pages_from").unlink(missing_ok=True)
+    paths = execute.stale(sorted((root / "notebooks").glob("*.ipynb")), cache)
+    errors = execute.execute_all(paths, cache, at_once, config["execute"]["timeout"])
+    for name, error in errors.items():
+        print(f"--- {name}\n{error[-3000:]}")
+    if errors:
+        fail(f"the error of {', '.join(errors)} stands above; what was executed without one is kept")
 
-    parts = [sys.version, os.environ.get("INTERP_FAST", ""), load_mnist().source]
-    parts += sorted(f"{package.name} {package.version}" for package in distributions())
-    for folder in ("interp_helpers", "book/results"):
-        files = (file for file in (ROOT / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-        parts += [f"{file.relative_to(ROOT)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in sorted(files)]
-    now, stamp = hashlib.sha256("\n".join(parts).encode()).hexdigest(), BUILD / "made_from"
-    if not stamp.exists() or stamp.read_text() != now:
-        shutil.rmtree(BUILD, ignore_errors=True)
-        BUILD.mkdir()
-        stamp.write_text(now)
+
+def write_pages():
+    """Write pages and slides, unless they are there and all that they are made from is as it was."""
+    stamp = BUILD / "pages_from"
+    places = [ROOT / name for name in ("notebooks", "book", "_config.yml", "_toc.yml", "_build/made_from")]
+    now = execute.digest(places, ROOT)
+    if stamp.exists() and stamp.read_text() == now:
+        return
+    if not stamp.exists():
+        # a page that was read before is not read again, so a second build would pass over its warnings
+        shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
+    stamp.unlink(missing_ok=True)
+    jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
+    if run([jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going"], BUILD / "build.log"):
+        fail("the book did not build; the first warning above says why")
+    slides.make_all(ROOT / "notebooks", BUILD / ".jupyter_cache", HTML / "slides")
+    stamp.write_text(now)
 
 
 def run(command, log):
     """Run a command, keep all it says in `log`, show what a reader of the build needs, and return its exit code."""
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
-    with (
-        subprocess.Popen(command, cwd=ROOT, **pipe) as process,
-        log.open("w", encoding="utf-8") as file,
-    ):
-        for line in process.stdout:
-            line = ANSI.sub("", line)
-            file.write(line)
-            if line.strip() and (PROBLEM.search(line) or not NOISE.search(line)):
-                print(line, end="", flush=True)
+    with subprocess.Popen(command, cwd=ROOT, **pipe) as process, log.open("w", encoding="utf-8") as file:
+        try:
+            for line in process.stdout:
+                line = execute.ANSI.sub("", line)
+                file.write(line)
+                if line.strip() and (PROBLEM.search(line) or not NOISE.search(line)):
+                    print(line, end="", flush=True)
+        except BaseException:
+            process.terminate()  # Ctrl-C may have reached this process alone
+            raise
     return process.returncode
 
 
@@ -105,14 +114,13 @@ def problems():
             yield f"page {page} shows raw markup: {leftover.group()}"
 
 
-def show_execution_reports():
-    for report in sorted((HTML / "reports").rglob("*.log")):
-        print(f"--- {report.relative_to(HTML)}\n{report.read_text(encoding='utf-8')[-3000:]}")
-
-
 def fail(message):
     sys.exit(f"book: {message}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("book: stopped; the next call goes on from here")
+        sys.exit(130)
