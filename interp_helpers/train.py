@@ -19,45 +19,25 @@ from sklearn.metrics import accuracy_score, r2_score
 from interp_helpers import data, models
 from interp_helpers.data.scenes import EFFECTS
 from interp_helpers.engine.checks import check_array, check_choice, check_count, check_folder, check_labels
+from interp_helpers.engine.hooks import batches
 from interp_helpers.models.checkpoints import save_checkpoint
 
 FEW_CLASSES, TWO_CLASSES, VALUES = "sparse_categorical_crossentropy", "binary_crossentropy", "mse"
 
 
 class Recipe(NamedTuple):
-    """How a network is trained, with Adam.
+    """How a network is trained, with Adam."""
 
-    Attributes
-    ----------
-    build : callable
-        From a seed to an untrained network. To predict values it ends in a dense layer without activation.
-    loss : str
-        ``"mse"`` for values.
-    epochs, batch_size : int
-    learning_rate : float, optional
-        Falls to 0 as a cosine; by default it is Adam's own, and stays.
-    head_epochs : int
-        So many epochs train the last layer alone at first, at a learning rate of 0.01.
-    augmentation : callable, optional
-        From a seed to layers that change the images at random.
-    mixed_precision : bool
-        Compute in bfloat16, which halves the time where the processor knows it; the weights stay float32.
-    examples : callable, optional
-        From a seed to what a network that ships is trained and tested on.
-    card : dict
-        What its card says of the training besides.
-    """
-
-    build: Callable
-    loss: str = FEW_CLASSES
+    build: Callable  # from a seed to an untrained network; one for values ends in a dense layer without activation
+    loss: str = FEW_CLASSES  # "mse" for values
     epochs: int = 1
     batch_size: int = 32
-    learning_rate: float | None = None
-    head_epochs: int = 0
-    augmentation: Callable | None = None
-    mixed_precision: bool = False
-    examples: Callable | None = None
-    card: dict | None = None
+    learning_rate: float | None = None  # falls to 0 as a cosine; by default it is Adam's own, and stays
+    head_epochs: int = 0  # so many at first, for the last layer alone, at a learning rate of 0.01
+    augmentation: Callable | None = None  # from a seed to layers that change the images at random
+    mixed_precision: bool = False  # bfloat16, half the time where the processor knows it; the weights stay float32
+    examples: Callable | None = None  # from a seed to what a network that ships is trained and tested on
+    card: dict | None = None  # what its card says of the training besides
 
 
 class _Examples(NamedTuple):
@@ -72,7 +52,7 @@ class _Examples(NamedTuple):
 
 
 def train_network(recipe, images, targets, seed=0, verbose=0):
-    """Train a network by a recipe: the same seed, the same network. TensorFlow is deterministic from then on.
+    """Train a network by a recipe and return it: the same seed, the same network (TensorFlow is deterministic then).
 
     Parameters
     ----------
@@ -85,10 +65,6 @@ def train_network(recipe, images, targets, seed=0, verbose=0):
         Fixes the initial weights, the order of the images, the augmentation and the dropout masks.
     verbose : int
         As in ``keras.Model.fit``.
-
-    Returns
-    -------
-    keras.Model
     """
     tf.config.experimental.enable_op_determinism()
     images = check_array("images", images, ("N", "height", "width", "channels"))
@@ -99,18 +75,14 @@ def train_network(recipe, images, targets, seed=0, verbose=0):
         targets = check_labels(targets, len(images), max(2, model.output_shape[-1]), "targets")
     if recipe.mixed_precision:
         trained = _in_bfloat16(recipe.build, seed)
-    fit = partial(_fit, recipe, trained, images, targets, seed, verbose)
-    if recipe.head_epochs:
-        body = trained.layers[:-2]
+    steps = max(1, recipe.epochs * len(batches(len(images), recipe.batch_size)))
+    falling = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps) if recipe.learning_rate else 0.001
+    body = [layer for layer in trained.layers[:-2] if layer.trainable] if recipe.head_epochs else []
+    for epochs, rate, whole in ((recipe.head_epochs, 0.01, False), (recipe.epochs, falling, True)):
         for layer in body:
-            layer.trainable = False
-        fit(recipe.head_epochs, 0.01)
-        for layer in body:
-            layer.trainable = True
-    if recipe.epochs:
-        steps = recipe.epochs * -(-len(images) // recipe.batch_size)
-        rate = recipe.learning_rate
-        fit(recipe.epochs, keras.optimizers.schedules.CosineDecay(rate, steps) if rate else 0.001)
+            layer.trainable = whole
+        if epochs:
+            _fit(recipe, trained, images, targets, seed, verbose, epochs, rate)
     model.set_weights(trained.get_weights())
     if recipe.loss == VALUES:
         kernel, bias = model.layers[-1].get_weights()
@@ -177,8 +149,7 @@ def _fit(recipe, model, images, targets, seed, verbose, epochs, rate):
     inputs = keras.Input(images.shape[1:])
     changed = keras.Sequential(recipe.augmentation(seed))(inputs) if recipe.augmentation else inputs
     whole = keras.Model(inputs, model(changed))
-    metrics = [] if recipe.loss == VALUES else ["accuracy"]
-    whole.compile(optimizer=keras.optimizers.Adam(rate), loss=recipe.loss, metrics=metrics)
+    whole.compile(keras.optimizers.Adam(rate), recipe.loss, metrics=[] if recipe.loss == VALUES else ["accuracy"])
     whole.fit(images, targets, batch_size=recipe.batch_size, epochs=epochs, verbose=verbose)
 
 
@@ -216,13 +187,12 @@ def _score(recipe, names, model, images, targets):
 
 def _training(recipe):
     """Return what a card says of the training."""
-    rate, epochs, optimizer = recipe.learning_rate, recipe.epochs, "adam"
+    epochs, optimizer, falling = recipe.epochs, "adam", "falling"
     if recipe.head_epochs:
         epochs = f"{recipe.head_epochs} of the last layer alone, then {epochs} of all layers"
-        optimizer += ", learning rate 0.01, then falling"
-    elif rate:
-        optimizer += ", learning rate falling"
-    optimizer += f" from {rate} to 0 as a cosine" if rate else ""
+        falling = "0.01, then falling"
+    if recipe.learning_rate:
+        optimizer += f", learning rate {falling} from {recipe.learning_rate} to 0 as a cosine"
     optimizer += ", mixed_bfloat16" if recipe.mixed_precision else ""
     loss = {"loss": "mean squared error of the standardized values"} if recipe.loss == VALUES else {}
     return {"epochs": epochs, "batch_size": recipe.batch_size, "optimizer": optimizer, **loss, **(recipe.card or {})}
@@ -262,13 +232,12 @@ def _mnist_gap(seed):
     """Build the localizer of chapter 6: the convolutions of the shipped network, average pooling, one new layer."""
     trained = models.load_checkpoint("mnist_cnn")
     keras.utils.set_random_seed(seed)
-    kept = [type(layer).from_config(layer.get_config()) for layer in trained.layers[:5]]
-    head = [
-        keras.layers.GlobalAveragePooling2D(name="average"),
-        keras.layers.Dense(10, name="logits"),
-        keras.layers.Softmax(name="probabilities"),
-    ]
-    model = keras.Sequential([keras.Input((None, None, 1), name="canvas"), *kept, *head], name="mnist_gap")
+    start, end = (
+        [type(layer).from_config(layer.get_config()) for layer in part]
+        for part in (trained.layers[:5], trained.layers[-2:])
+    )
+    stack = [keras.Input((None, None, 1), name="canvas"), *start, keras.layers.GlobalAveragePooling2D(name="average")]
+    model = keras.Sequential([*stack, *end], name="mnist_gap")
     for name in ("conv1", "conv2"):
         model.get_layer(name).set_weights(trained.get_layer(name).get_weights())
     return model
@@ -300,15 +269,6 @@ def _flip(seed):
     return [keras.layers.RandomFlip("horizontal", seed=seed)]
 
 
-def _flip_and_move(seed):
-    return [*_flip(seed), keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant", seed=seed)]
-
-
-def _flip_turn_and_zoom(seed):
-    turn, zoom = keras.layers.RandomRotation(10 / 360, seed=seed), keras.layers.RandomZoom(0.15, seed=seed)
-    return [*_flip(seed), turn, zoom, keras.layers.Resizing(150, 150)]
-
-
 _MNIST = Recipe(models.mnist_cnn, examples=_mnist)  # as in the tutorial, section 3.1
 _STREET = Recipe(models.street_resnet, VALUES, 16, 64, 3e-3, augmentation=_flip, card={"augmentation": "mirrored"})
 RECIPES = {
@@ -319,21 +279,25 @@ RECIPES = {
         card={"augmentation": "on half of the images a square of 3 to 9 pixels, at random, of a random grey"},
     ),
     "mnist_gap": Recipe(
-        _mnist_gap, FEW_CLASSES, 16, 128, 3e-3, 2, examples=partial(_mnist, also=None),
-        card={"begins_with": "the convolutions of mnist_cnn"},
+        _mnist_gap, epochs=16, batch_size=128, learning_rate=3e-3, head_epochs=2,
+        examples=partial(_mnist, also=None), card={"begins_with": "the convolutions of mnist_cnn"},
     ),
-    **{
-        f"mnist_{activation}": _MNIST._replace(build=partial(models.mnist_cnn, activation=activation))
-        for activation in models.ACTIVATIONS[1:]
-    },
+    **{f"mnist_{a}": _MNIST._replace(build=partial(models.mnist_cnn, activation=a)) for a in models.ACTIVATIONS[1:]},
     "cats_dogs": Recipe(
-        models.cats_dogs_cnn, TWO_CLASSES, 30, 32, 5e-4, 0, _flip_turn_and_zoom, True,
-        partial(_cifar10, cats_and_dogs=True),
-        {"augmentation": "mirrored, turned by up to 10 degrees, zoomed by up to 15 %, then enlarged to 150 x 150"},
+        models.cats_dogs_cnn, TWO_CLASSES, 30, 32, 5e-4, mixed_precision=True,
+        augmentation=lambda seed: [
+            *_flip(seed), keras.layers.RandomRotation(10 / 360, seed=seed), keras.layers.RandomZoom(0.15, seed=seed),
+            keras.layers.Resizing(150, 150),
+        ],
+        examples=partial(_cifar10, cats_and_dogs=True),
+        card={"augmentation": "mirrored, turned by up to 10 degrees, zoomed by up to 15 %, then enlarged to 150 x 150"},
     ),
     "cifar10": Recipe(
-        models.cifar10_cnn, FEW_CLASSES, 30, 64, 1e-3, 0, _flip_and_move, True, _cifar10,
-        {"augmentation": "mirrored, moved by up to a tenth of the side"},
+        models.cifar10_cnn, FEW_CLASSES, 30, 64, 1e-3, mixed_precision=True, examples=_cifar10,
+        augmentation=lambda seed: [
+            *_flip(seed), keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant", seed=seed),
+        ],
+        card={"augmentation": "mirrored, moved by up to a tenth of the side"},
     ),
     "ink": Recipe(models.ink_cnn, VALUES, 5, 128, 3e-3, examples=partial(_mnist, values=("width", "slant"))),
     "street": _STREET._replace(examples=partial(_street, effects=EFFECTS)),

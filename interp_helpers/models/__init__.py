@@ -16,20 +16,7 @@ from interp_helpers.models.imagenet import ImageNetNetwork, load_network, top_cl
 from interp_helpers.models.torch_weights import set_torch_weights
 
 __all__ = [
-    "ACTIVATIONS",
-    "CHECKPOINTS",
-    "ImageNetNetwork",
-    "cats_dogs_cnn",
-    "checkpoint_card",
-    "cifar10_cnn",
-    "efficientnet_lite0",
-    "ink_cnn",
-    "load_checkpoint",
-    "load_network",
-    "logits_model",
-    "mnist_cnn",
-    "resnet18",
-    "set_torch_weights",
-    "street_resnet",
-    "top_classes",
-]
+    "ACTIVATIONS", "CHECKPOINTS", "ImageNetNetwork", "cats_dogs_cnn", "checkpoint_card", "cifar10_cnn",
+    "efficientnet_lite0", "ink_cnn", "load_checkpoint", "load_network", "logits_model", "mnist_cnn", "resnet18",
+    "set_torch_weights", "street_resnet", "top_classes",
+]  # fmt: skip

@@ -40,13 +40,9 @@ class ImageNetNetwork:
     card: dict  # where the weights come from, their licence, sha256 and so on
 
     def prepare(self, photographs):
-        """Turn RGB photographs into what the model takes, (N, size, size, 3), float32.
+        """Turn RGB photographs, (N, height, width, 3) or a list of them, into what the model takes.
 
-        Parameters
-        ----------
-        photographs : ndarray, shape (N, height, width, 3), or sequence of arrays (height, width, 3)
-            uint8, or floats in [0, 1]; resized and cropped as `data.centre_crop` does unless they have the size
-            already. Photographs that have been prepared are refused.
+        They are uint8, or floats in [0, 1]; what has not the right size yet is resized and cropped (`centre_crop`).
         """
         photographs = photographs if isinstance(photographs, list | tuple) else np.asarray(photographs)
         if len(np.shape(photographs[0]) if len(photographs) else ()) != 3:
@@ -73,27 +69,26 @@ class ImageNetNetwork:
 def load_network(name, weights=None, optional=False, **options):
     """Load a network with its ImageNet weights, its preprocessing, its class names and its card.
 
-    ``"efficientnet_lite0"`` (Tan & Le 2019, without squeeze-and-excitation) ships with the package. ``"resnet18"``
-    (He et al. 2016) has torchvision's weights, looked for in ``$INTERP_DATA_DIR/resnet18/model.safetensors``, then in
-    the cache of the Hugging Face hub, then downloaded into it (47 MB). Every other name is one of
-    ``keras.applications``, as ``"vgg16"`` (Simonyan & Zisserman 2015); Keras caches or downloads its weights.
-
     Parameters
     ----------
     name : str
-        In small or capital letters, with or without underscores.
+        ``"efficientnet_lite0"`` (Tan & Le 2019, without squeeze-and-excitation) ships with the package.
+        ``"resnet18"`` (He et al. 2016) has torchvision's weights, looked for in
+        ``$INTERP_DATA_DIR/resnet18/model.safetensors``, then in the cache of the Hugging Face hub, then downloaded
+        into it (47 MB). Every other name is one of ``keras.applications``, as ``"vgg16"`` (Simonyan & Zisserman
+        2015); Keras caches or downloads its weights.
     weights : str or Path, optional
         Your own copy of the weights: a safetensors file with torchvision's names for ``"resnet18"``, what Keras takes
         for the others. The card then says that they are yours.
     optional : bool
-        If the weights cannot be had: print one line that says so and return None.
+        If the weights cannot be had: print one line that says so and return None, instead of raising `NotAvailable`.
+        (No network comes with random weights.)
     **options
-        Passed on to the function of ``keras.applications``, for example ``input_shape=(96, 96, 3), alpha=0.35``.
+        For the function of ``keras.applications``, for example ``input_shape=(96, 96, 3), alpha=0.35``.
 
     Returns
     -------
     ImageNetNetwork
-        No network comes with random weights: if they cannot be had, `NotAvailable` is raised.
     """
     plain = str(name).lower().replace("_", "")
     others = {found.lower(): found for found in dir(keras.applications) if found[0].isupper()}

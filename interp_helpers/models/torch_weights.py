@@ -3,6 +3,8 @@
 import numpy as np
 from keras import layers
 
+from interp_helpers.engine.checks import check_array
+
 
 def set_torch_weights(model, arrays):
     """Give an `efficientnet_lite0` or `resnet18` the weights of its PyTorch original.
@@ -26,14 +28,11 @@ def set_torch_weights(model, arrays):
         fault = f"misses {missing[0]!r}" if missing else f"has {extra[0]!r}, for which there is no layer"
         counts = f"missing {len(missing)}, extra {len(extra)}"
         raise ValueError(f"arrays: not the weights of {model.name}: {fault} ({counts})")
-    turned = {}
-    for name, (layer, variable) in wanted.items():
-        axes = _AXES.get((type(layer), given[name].ndim))
-        array = given[name].astype(np.float32).transpose(axes)
-        if array.shape != tuple(variable.shape) or not np.isfinite(array).all():
-            fault = "is not finite" if array.shape == tuple(variable.shape) else f"has shape {given[name].shape}"
-            raise ValueError(f"arrays: {name!r} {fault}; {layer.name!r} of {model.name} takes {tuple(variable.shape)}")
-        turned[name] = array
+    turned = {
+        name: given[name].transpose(_AXES.get((type(layer), given[name].ndim))) for name, (layer, _) in wanted.items()
+    }
+    for name, (_, variable) in wanted.items():
+        check_array(f"arrays, {name!r} in the order of Keras", turned[name], tuple(variable.shape))
     for name, (_, variable) in wanted.items():
         variable.assign(turned[name])
 
@@ -45,11 +44,7 @@ _TORCH_NAMES = {
     layers.BatchNormalization: ("weight", "bias", "running_mean", "running_var"),
 }
 # how the axes of PyTorch's kernels turn into those of Keras
-_AXES = {
-    (layers.Conv2D, 4): (2, 3, 1, 0),
-    (layers.DepthwiseConv2D, 4): (2, 3, 0, 1),
-    (layers.Dense, 2): (1, 0),
-}
+_AXES = {(layers.Conv2D, 4): (2, 3, 1, 0), (layers.DepthwiseConv2D, 4): (2, 3, 0, 1), (layers.Dense, 2): (1, 0)}
 _TORCH_LAYERS = {
     "efficientnet_lite0": {
         "stem_conv": "_conv_stem", "stem_norm": "_bn0", "expand_conv": "_expand_conv", "expand_norm": "_bn0",
