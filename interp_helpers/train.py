@@ -232,12 +232,9 @@ def _mnist_gap(seed):
     """Build the localizer of chapter 6: the convolutions of the shipped network, average pooling, one new layer."""
     trained = models.load_checkpoint("mnist_cnn")
     keras.utils.set_random_seed(seed)
-    start, end = (
-        [type(layer).from_config(layer.get_config()) for layer in part]
-        for part in (trained.layers[:5], trained.layers[-2:])
-    )
-    stack = [keras.Input((None, None, 1), name="canvas"), *start, keras.layers.GlobalAveragePooling2D(name="average")]
-    model = keras.Sequential([*stack, *end], name="mnist_gap")
+    kept = [type(one).from_config(one.get_config()) for one in (*trained.layers[:5], *trained.layers[-2:])]
+    kept.insert(5, keras.layers.GlobalAveragePooling2D(name="average"))
+    model = keras.Sequential([keras.Input((None, None, 1), name="canvas"), *kept], name="mnist_gap")
     for name in ("conv1", "conv2"):
         model.get_layer(name).set_weights(trained.get_layer(name).get_weights())
     return model
@@ -259,9 +256,9 @@ def _cifar10(seed, cats_and_dogs=False):
 def _street(seed, effects, n_train=6000, n_test=2000):
     """Drawn streets: the same ones whatever the seed of the network."""
     train, test = (data.street_scenes(n, seed=s, effects=effects) for n, s in ((n_train, 1000), (n_test, 1001)))
-    facts = {"test_set": "street_scenes, seed 1001", "effects": effects}
     more = {"test_without_noise": (test.images, test.causes[["expected"]].to_numpy())}
     pairs = ((scenes.images, scenes.values[:, None]) for scenes in (train, test))
+    facts = {"test_set": "street_scenes, seed 1001", "effects": effects}
     return _Examples("street_scenes, seed 1000", *pairs, more, facts, ())
 
 

@@ -157,14 +157,14 @@ def test_logits_of_two_models_that_share_their_softmax():
 
 
 def test_logits_refuse_an_unbuilt_model():
-    with pytest.raises(ValueError, match="has no input shape yet"):
+    with pytest.raises(ValueError, match="has no weights yet"):
         logits_model(keras.Sequential([layers.Dense(3)]))
 
 
 def test_logits_refuse_two_outputs():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
-    with pytest.raises(ValueError, match="has 2 outputs"):
+    with pytest.raises(ValueError, match="has 1 inputs and 2 outputs"):
         logits_model(model)
 
 

@@ -7,7 +7,6 @@
 """
 
 import hashlib
-import io
 import json
 import platform
 import random
@@ -82,7 +81,7 @@ def versions():
     return {"python": platform.python_version()} | {name: one.__version__ for name, one in libraries.items()}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _read(path, modified, sha256, architecture):
     """Return the configuration and the values of all variables of a file; one that was modified is read again."""
     if modified is None or _sha256(path) != sha256:
@@ -105,25 +104,18 @@ def _repack(path):
     """Rewrite a .keras archive: compressed, without the time of its making, readable by older versions of Keras 3."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in sorted(archive.namelist())}
-    config, metadata = (json.loads(members[name]) for name in ("config.json", "metadata.json"))
-    members["config.json"] = json.dumps(_for_older_versions(config)).encode()
-    members["metadata.json"] = json.dumps({"keras_version": metadata["keras_version"]}).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    config = json.loads(members["config.json"], object_hook=_for_older_versions)
+    version = json.loads(members["metadata.json"])["keras_version"]
+    members |= {"config.json": json.dumps(config), "metadata.json": json.dumps({"keras_version": version})}
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_LZMA)
-    path.write_bytes(buffer.getvalue())
 
 
-def _for_older_versions(config):
-    """Leave out arguments of layers that change nothing (None, or newer and off): older versions do not know them."""
-    if isinstance(config, list):
-        return [_for_older_versions(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    kept = {key: _for_older_versions(value) for key, value in config.items()}
-    options = kept.get("config")
+def _for_older_versions(layer):
+    """Leave out arguments that change nothing (None, or newer and off): older versions do not know them."""
+    options = layer.get("config")
     if isinstance(options, dict):
         new = () if options.get("renorm") else ("renorm", "renorm_momentum")  # of batch normalization
-        kept["config"] = {key: value for key, value in options.items() if value is not None and key not in new}
-    return kept
+        layer["config"] = {key: value for key, value in options.items() if value is not None and key not in new}
+    return layer

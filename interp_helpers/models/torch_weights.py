@@ -1,4 +1,8 @@
-"""Give a Keras network the weights of its PyTorch original."""
+"""Give a Keras network the weights of its PyTorch original, layer by layer.
+
+>>> _torch_layer("resnet18", "block3_shortcut_conv")
+'layer2.0.downsample.0'
+"""
 
 import numpy as np
 from keras import layers
@@ -7,14 +11,10 @@ from interp_helpers.engine.checks import check_array
 
 
 def set_torch_weights(model, arrays):
-    """Give an `efficientnet_lite0` or `resnet18` the weights of its PyTorch original.
+    """Give an `efficientnet_lite0` or `resnet18`, changed in place, the weights of its PyTorch original.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Changed in place, unless the arrays are refused: one is missing, left over, of another shape or not finite.
-    arrays : dict of str to ndarray
-        The ``state_dict`` of the original, by its names: of ``efficientnet_lite_pytorch`` or of torchvision.
+    The arrays are its ``state_dict``: of ``efficientnet_lite_pytorch``, or of torchvision. Where one is missing, left
+    over, of another shape or not finite, they are refused, and the model stays as it was.
     """
     given = {name: np.asarray(array) for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
     wanted = {
