@@ -45,7 +45,7 @@ slides: book  ## make the slides of every chapter
 	@ls _build/html/slides/*.html
 
 checkpoints: .venv/ready  ## train again the networks that ship (needs the full MNIST and CIFAR-10)
-	@for network in mnist mnist_all mnist_cutout mnist_gap mnist_tanh mnist_elu mnist_leaky_relu mnist_gelu cats_dogs cifar10 ink street street_bare; do \
+	@for network in $$($(BIN)/python -m interp_helpers.train --list); do \
 		$(BIN)/python -m interp_helpers.train $$network || exit 1; done
 
 results: .venv/ready  ## make the stored runs again (needs the full MNIST, CIFAR-10 and Imagenette)

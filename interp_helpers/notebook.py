@@ -10,18 +10,21 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+from tqdm.auto import tqdm
+
+from interp_helpers.models.checkpoints import versions
+from interp_helpers.plots import quantize_palette, use_book_style
 
 PACKAGE = Path(__file__).parent
 
 
 def start_page():
     """Set the look of the figures; keep TensorFlow's advice to programmers, and on a page progress bars, away."""
-    import tensorflow as tf
-    from tqdm.auto import tqdm
-
-    from interp_helpers.plots import use_book_style
-
     use_book_style()
     if os.environ.get("INTERP_STATIC"):  # tqdm has a variable for this, too, but its widgets do not read it
         tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
@@ -30,15 +33,10 @@ def start_page():
 
 
 def glue(**values):
-    """Hand values to the prose of the page, where the role *glue:text* shows them, and print them.
+    """Hand values to the prose of the page, where the role *glue:text* shows them, and print them: name=value.
 
-    In the built book the prose shows the value; in Colab or Jupyter, where the prose shows the name, the printed
-    list says what it stands for.
-
-    Parameters
-    ----------
-    **values
-        name=value; numbers are shown as Python prints them, so format them first.
+    In the built book the prose shows the value, as Python prints it; in Colab or Jupyter, where the prose shows the
+    name, the printed list says what it stands for.
     """
     for name, value in values.items():
         print(f"{name} = {value}")
@@ -83,15 +81,10 @@ def load_stored_run(name):
     -------
     dict
         What the script of that name stored: its path (`script`), `date`, `versions` and results.
-
-    Raises
-    ------
-    ValueError
-        If there is no such run.
     """
     run = _read_json("results", name, "no stored run")
-    versions = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
-    print(f"Stored run of {run['script']}, {run['date']} ({versions}); make results makes it again.")
+    made_with = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
+    print(f"Stored run of {run['script']}, {run['date']} ({made_with}); make results makes it again.")
     return run
 
 
@@ -115,11 +108,6 @@ def picture_tabs(draw, first, second, alt, name):
     Returns
     -------
     IPython.display.HTML
-
-    Raises
-    ------
-    ValueError
-        If a choice has no values.
     """
     from IPython.display import HTML
 
@@ -150,6 +138,9 @@ def picture_tabs(draw, first, second, alt, name):
 def explorer(draw, start, **choices):
     """Let the reader choose what is drawn: menus and sliders where somebody is there, one figure on a page.
 
+    Needs ipywidgets, which Colab has; without it, or while the book is built (``INTERP_STATIC`` is set), there are no
+    menus.
+
     Parameters
     ----------
     draw : callable
@@ -158,16 +149,6 @@ def explorer(draw, start, **choices):
         What is shown first, and on a page.
     **choices
         name=sequence of values; whole numbers get a slider, others a menu.
-
-    Raises
-    ------
-    ValueError
-        If `start` does not have one value of each choice.
-
-    Notes
-    -----
-    Needs ipywidgets, which Colab has; without it, or while the book is built (``INTERP_STATIC`` is set), there are no
-    menus.
     """
     if set(start) != set(choices) or any(start[name] not in list(values) for name, values in choices.items()):
         raise ValueError(f"start: got {start}; give one value of each of {', '.join(choices)}")
@@ -188,44 +169,26 @@ def explorer(draw, start, **choices):
     ipywidgets.interact(show, **controls)
 
 
+def store_run(script, **results):
+    """Store the results of a run that is too long for a page, ready for JSON, and return where they are.
+
+    They go beside the script, whose ``__file__`` is given, with its date and versions; `load_stored_run` gives them.
+    """
+    path = Path(script).with_suffix(".json")
+    origin = {"script": f"book/results/{Path(script).name}", "date": datetime.date.today().isoformat()}
+    path.write_text(json.dumps({**origin, "versions": versions(), **results}) + "\n")
+    return path
+
+
 def _png(figure):
     """Return a figure as a small PNG, in base64, and close it."""
-    import matplotlib.pyplot as plt
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    from interp_helpers.plots import few_colours
-
     figure.set_dpi(80)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # drawn once, and all of one size, which savefig would not do
     plt.close(figure)
     small = io.BytesIO()
-    few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(small, "png", optimize=True)
+    quantize_palette(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(small, "png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
-
-
-def store_run(script, **results):
-    """Store the results of a run that is too long for a page beside its script, with where they come from.
-
-    Parameters
-    ----------
-    script : str
-        Path of the script, its ``__file__``; the results go to the file of the same name that ends in ``.json``.
-    **results
-        What `load_stored_run` shall give, ready for JSON.
-
-    Returns
-    -------
-    pathlib.Path
-        Where the results are.
-    """
-    from interp_helpers.train import versions
-
-    path = Path(script).with_suffix(".json")
-    origin = {"script": f"book/results/{Path(script).name}", "date": datetime.date.today().isoformat()}
-    path.write_text(json.dumps({**origin, "versions": versions(), **results}) + "\n")
-    return path
 
 
 def _questions_to_read(questions):

@@ -24,16 +24,7 @@ def test_installed_package_brings_all_that_a_chapter_needs(tmp_path):
         shutil.copytree(ROOT / name, sources / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, sources)
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--disable-pip-version-check",
-    ]
+    pip = [sys.executable, *"-m pip wheel --quiet --no-deps --no-build-isolation --disable-pip-version-check".split()]
     subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(sources)], check=True, cwd=tmp_path)
     (wheel,) = tmp_path.glob("interp_helpers-*.whl")
     site = tmp_path / "site"

@@ -1,19 +1,24 @@
 import hashlib
 import json
+import random
 import shutil
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from conftest import ROOT
 from keras import layers
 
 from interp_helpers import data, models
 from interp_helpers.attribution import class_activation_map, grad_cam
 from interp_helpers.data import NotAvailable, files, load_digits, street_scenes, stroke_shape
 from interp_helpers.engine.graph import last_conv_layer
-from interp_helpers.layers import activations
+from interp_helpers.engine.hooks import activations
 from interp_helpers.models import (
     checkpoint_card,
+    checkpoints,
+    imagenet,
     ink_cnn,
     load_checkpoint,
     load_network,
@@ -22,6 +27,7 @@ from interp_helpers.models import (
     street_resnet,
     torch_weights,
 )
+from interp_helpers.pcace import rank_channels
 from interp_helpers.variation import vary_channel
 
 IMAGES = np.random.default_rng(0).random((5, 28, 28, 1)).astype("float32")
@@ -42,6 +48,15 @@ def test_same_seed_same_weights_other_seed_other_weights():
     first, again, other = (mnist_cnn(seed).get_weights()[0] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_initial_weights_are_those_of_the_stored_run():
+    stored = json.loads((ROOT / "book" / "results" / "mnist_seeds.json").read_text())
+    for run in stored["runs"]:
+        model = mnist_cnn(run["seed"])
+        for name, means in run["mean_weights"]["before"].items():
+            kernel = model.get_layer(name).get_weights()[0]
+            np.testing.assert_allclose(kernel.mean(axis=(0, 1, 2)), means, atol=2e-6)
 
 
 def softmax(z):
@@ -67,7 +82,7 @@ def functional_softmax():
 
 
 @pytest.mark.parametrize("build", [softmax_layer, softmax_activation_layer, softmax_in_dense, functional_softmax])
-def test_scores_are_what_goes_into_the_softmax(build):
+def test_logits_are_what_goes_into_the_softmax(build):
     model, x = build(), np.random.default_rng(0).normal(size=(7, 4)).astype("float32")
     kernel, bias = model.get_weights()
     before = model.predict(x, verbose=0)
@@ -76,39 +91,55 @@ def test_scores_are_what_goes_into_the_softmax(build):
     assert np.array_equal(model.predict(x, verbose=0), before), "the model has changed"
 
 
-def test_scores_of_a_binary_network_go_into_its_sigmoid():
+def test_logits_of_a_binary_network_go_into_its_sigmoid():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation="sigmoid")])
     z = logits_model(model).predict(np.eye(4, dtype="float32"), verbose=0)
     np.testing.assert_allclose(1 / (1 + np.exp(-z)), model.predict(np.eye(4, dtype="float32"), verbose=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("build", [softmax_layer, softmax_in_dense])
-def test_scores_share_the_weights(build):
+def test_logits_share_the_weights(build):
     model = build()
     logits = logits_model(model)
     model.set_weights([np.zeros((4, 3)), np.array([1.0, 2.0, 3.0])])
     assert logits.predict(np.ones((1, 4)), verbose=0).tolist() == [[1.0, 2.0, 3.0]]
 
 
-def test_scores_of_a_linear_model_are_the_model():
+def test_logits_of_a_linear_model_are_the_model():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     assert logits_model(model) is model
 
 
-def test_scores_refuse_what_they_cannot_take_off():
-    with pytest.raises(ValueError, match=r"ends in 'last' \(Dense\), from which no scores can be read"):
+def test_logits_refuse_what_they_cannot_take_off():
+    with pytest.raises(ValueError, match=r"ends in 'last' \(Dense\), from which no logits can be read"):
         logits_model(keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="tanh", name="last")]))
 
 
-@pytest.mark.parametrize("after", [layers.Reshape((3, 1)), layers.Dropout(0.5), keras.ops.log])
-def test_scores_refuse_a_softmax_that_is_hidden_behind_something(after):
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (layers.Reshape((3, 1)), "so it has no logits"),
+        (layers.Dense(2), "so it has no logits"),
+        (keras.ops.log, "no logits can be read"),
+    ],
+)
+def test_logits_are_refused_if_something_follows_the_softmax(after, message):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, after(layers.Dense(3, activation="softmax")(inputs)))
-    with pytest.raises(ValueError, match="no scores can be read"):
+    with pytest.raises(ValueError, match=message):
         logits_model(model)
 
 
-def test_scores_of_a_layer_that_is_called_twice():
+@pytest.mark.parametrize("after", [layers.Activation("linear", dtype="float32"), layers.Dropout(0.5)])
+def test_logits_are_found_before_what_changes_nothing(after):
+    inputs, dense = keras.Input((4,)), layers.Dense(3, activation="softmax")
+    model = keras.Model(inputs, after(dense(inputs)))
+    kernel, bias = dense.get_weights()
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype("float32")
+    np.testing.assert_allclose(logits_model(model).predict(x, verbose=0), x @ kernel + bias, atol=1e-5)
+
+
+def test_logits_of_a_layer_that_is_called_twice():
     inputs, dense = keras.Input((3,)), layers.Dense(3, activation="softmax")
     twice = keras.Model(inputs, dense(dense(inputs)))
     x = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
@@ -117,7 +148,7 @@ def test_scores_of_a_layer_that_is_called_twice():
     np.testing.assert_allclose(logits_model(twice).predict(x, verbose=0), expected, atol=1e-5)
 
 
-def test_scores_of_two_models_that_share_their_softmax():
+def test_logits_of_two_models_that_share_their_softmax():
     softmax_of_both, x = layers.Softmax(), np.eye(4, dtype="float32")
     for _ in range(2):
         inputs, dense = keras.Input((4,)), layers.Dense(3)
@@ -125,15 +156,15 @@ def test_scores_of_two_models_that_share_their_softmax():
         np.testing.assert_allclose(logits_model(model).predict(x, verbose=0), x @ dense.get_weights()[0], atol=1e-5)
 
 
-def test_scores_refuse_an_unbuilt_model():
-    with pytest.raises(ValueError, match="has no input shape yet"):
+def test_logits_refuse_an_unbuilt_model():
+    with pytest.raises(ValueError, match="has no weights yet"):
         logits_model(keras.Sequential([layers.Dense(3)]))
 
 
-def test_scores_refuse_two_outputs():
+def test_logits_refuse_two_outputs():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
-    with pytest.raises(ValueError, match="has 2 outputs"):
+    with pytest.raises(ValueError, match="has 1 inputs and 2 outputs"):
         logits_model(model)
 
 
@@ -148,7 +179,7 @@ def test_shipped_network_is_as_good_as_its_card_says():
 
 
 def test_unknown_checkpoint_lists_what_there_is():
-    with pytest.raises(ValueError, match=r"no trained network 'nonesuch' ships with the package; there is .*mnist_cnn"):
+    with pytest.raises(ValueError, match=r"name: got 'nonesuch'; give one of .*'mnist_cnn'"):
         load_checkpoint("nonesuch")
 
 
@@ -156,9 +187,36 @@ def test_altered_checkpoint_is_refused(monkeypatch, tmp_path):
     shutil.copytree(models.CHECKPOINTS, tmp_path, dirs_exist_ok=True)
     with (tmp_path / "mnist_cnn.keras").open("ab") as file:
         file.write(b"more")
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
     with pytest.raises(ValueError, match="not the file its card describes"):
         load_checkpoint("mnist_cnn")
+
+
+def test_every_call_loads_another_model_and_a_changed_file_is_read_again(monkeypatch, tmp_path):
+    first, second = load_checkpoint("ink"), load_checkpoint("ink")
+    kept = second.get_weights()
+    first.set_weights([np.zeros_like(weight) for weight in kept])
+    third = load_checkpoint("ink")
+    assert all(np.array_equal(a, b) for a, b in zip(kept, third.get_weights(), strict=True))
+    for ending in ("json", "keras"):
+        shutil.copy(models.CHECKPOINTS / f"ink.{ending}", tmp_path)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
+    assert load_checkpoint("ink").count_params() == 18_882
+    checkpoints.save_checkpoint(ink_cnn(seed=5), tmp_path / "ink.keras", lambda saved: {})
+    expected = [weight.astype(np.float16) for weight in ink_cnn(seed=5).get_weights()]
+    assert all(np.array_equal(a, b) for a, b in zip(expected, load_checkpoint("ink").get_weights(), strict=True))
+    (tmp_path / "ink.keras").unlink()
+    with pytest.raises(ValueError, match="is missing"):
+        load_checkpoint("ink")
+
+
+@pytest.mark.parametrize("name", ["mnist_cnn", "street"])
+def test_what_is_loaded_is_what_the_file_holds(name):
+    """As Keras loads it, also the state of the dropout layers."""
+    ours, of_keras = load_checkpoint(name), keras.models.load_model(models.CHECKPOINTS / f"{name}.keras")
+    assert [layer.name for layer in ours.layers] == [layer.name for layer in of_keras.layers]
+    for a, b in zip(ours.variables, of_keras.variables, strict=True):
+        assert np.array_equal(a.numpy(), b.numpy())
 
 
 def test_every_checkpoint_has_a_card_and_is_light():
@@ -183,7 +241,7 @@ def test_activation_functions_begin_with_the_same_weights(activation):
     model, relu = mnist_cnn(seed=3, activation=activation), mnist_cnn(seed=3)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), relu.get_weights(), strict=True))
     assert [f"{activation}{n}" for n in (1, 2, 3)] == [x.name for x in model.layers if x.name[:-1] == activation]
-    with pytest.raises(ValueError, match="activation: got 'swoosh'; give one of relu, tanh"):
+    with pytest.raises(ValueError, match="activation: got 'swoosh'; give one of 'relu', 'tanh'"):
         mnist_cnn(activation="swoosh")
 
 
@@ -266,11 +324,11 @@ def resnet18_by_seed(monkeypatch, tmp_path):
             names = torch_weights._TORCH_NAMES[type(layer)]
             for name, array in zip(names, layer.get_weights(), strict=True):
                 axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(array.ndim)  # the way back, by hand
-                place = torch_weights._torch_place("resnet18", layer.name)
-                arrays[f"{place}.{name}"] = np.ascontiguousarray(array.transpose(axes) if axes else array)
+                original = torch_weights._torch_layer("resnet18", layer.name)
+                arrays[f"{original}.{name}"] = np.ascontiguousarray(array.transpose(axes) if axes else array)
     safetensors.save_file(arrays, path)
     monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(models, "_RESNET18_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(imagenet, "_RESNET18_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     return path, network, arrays
 
 
@@ -344,6 +402,16 @@ def test_cam_is_exact_on_efficientnet_lite0(lite0, squares):
     )  # fmt: skip
 
 
+def test_every_method_takes_the_network_whole(lite0):
+    inputs = np.random.default_rng(1).normal(size=(12, 224, 224, 3)).astype(np.float32)
+    assert np.array_equal(
+        activations(lite0, inputs[:2], "head_relu"), activations(lite0.model, inputs[:2], "head_relu")
+    )
+    assert np.array_equal(grad_cam(lite0, inputs[:2], 497), grad_cam(lite0.model, inputs[:2], 497))
+    table = rank_channels(lite0, "block16_project_norm", inputs, 497, n_components=3, n_permutations=0)
+    assert len(table) == 320
+
+
 def test_channels_of_efficientnet_lite0(lite0, squares):
     maps = activations(lite0.model, squares, ["stem_norm", "stem_relu", "block3_add"])
     np.testing.assert_allclose(maps["stem_relu"], np.clip(maps["stem_norm"], 0, 6), atol=1e-6)
@@ -409,7 +477,7 @@ def test_resnet18_is_read_from_safetensors(resnet18_by_seed, squares):
 
 def test_what_is_not_the_published_file_does_not_pass_for_it(resnet18_by_seed, monkeypatch, capsys):
     path, _, _ = resnet18_by_seed
-    monkeypatch.setattr(models, "_RESNET18_SHA256", "0" * 64)
+    monkeypatch.setattr(imagenet, "_RESNET18_SHA256", "0" * 64)
     with pytest.raises(NotAvailable, match="is not the file that was published"):
         load_network("resnet18")
     assert load_network("resnet18", optional=True) is None
@@ -436,17 +504,27 @@ def test_damaged_weights_are_refused(resnet18_by_seed, tmp_path, harm):
         else:
             arrays["bn1.running_var"][3] = np.inf
         save_file(arrays, path)
-    with pytest.raises(ValueError, match=r"not a whole safetensors file|not the weights of resnet18|takes"):
+    refusals = "not a whole safetensors file", "not the weights of resnet18", "give real numbers of shape", "NaN"
+    with pytest.raises(ValueError, match="|".join(refusals)):
         load_network("resnet18", weights=path)
 
 
-def test_loading_sets_no_seed(resnet18_by_seed):
-    for name in ("efficientnet_lite0", "resnet18"):
+def test_loading_and_saving_move_no_seed(resnet18_by_seed, tmp_path):
+    def states():
+        return random.random(), np.random.random(), tf.random.uniform(()).numpy(), keras.random.uniform(()).numpy()  # noqa: NPY002
+
+    keras.utils.set_random_seed(3)
+    expected = states()
+    model = mnist_cnn(seed=1)
+    for act in (
+        lambda: load_checkpoint("mnist_cnn"),
+        lambda: load_network("efficientnet_lite0"),
+        lambda: load_network("resnet18"),
+        lambda: checkpoints.save_checkpoint(model, tmp_path / "net.keras", lambda saved: {}),
+    ):
         keras.utils.set_random_seed(3)
-        expected = np.random.random()  # noqa: NPY002
-        keras.utils.set_random_seed(3)
-        load_network(name)
-        assert np.random.random() == expected  # noqa: NPY002
+        act()
+        assert states() == expected
 
 
 def test_a_refused_array_leaves_the_network_as_it_was():
@@ -507,7 +585,7 @@ def test_a_network_of_keras_applications(tmp_path, no_mnist):
         load_network("mobilenet_v2", weights=path, input_shape=(32, 32, 3), alpha=0.5)
     with pytest.raises(ValueError, match="cannot be loaded into MobileNetV2"):
         load_network("mobilenet_v2", weights=str(tmp_path / "nowhere.weights.h5"), **options)
-    with pytest.raises(ValueError, match="give options of a network that takes square photographs"):
+    with pytest.raises(ValueError, match="give a square input_shape, and leave the 1,000 classes"):
         load_network("mobilenet_v2", weights=path, input_shape=(32, 32, 3), alpha=0.35, include_top=False)
 
 
@@ -529,8 +607,26 @@ def test_preprocessing_is_that_of_keras(name, monkeypatch):
     np.testing.assert_allclose(network.photographs(network.prepare(photographs)), photographs / 255, atol=1e-5)
 
 
+def test_logits_of_a_network_in_mixed_precision(monkeypatch):
+    """Keras advises a softmax in float32, or a linear activation in float32 after it."""
+    for ending in ([], [layers.Activation("linear", dtype="float32")]):
+        stack = [layers.Conv2D(4, 3, dtype="mixed_bfloat16"), layers.GlobalAveragePooling2D(), layers.Dense(1000)]
+        model = keras.Sequential([keras.Input((8, 8, 3)), *stack, layers.Softmax(), *ending])
+
+        def build(weights, model=model):
+            return model
+
+        build.__module__ = keras.applications.VGG16.__module__
+        monkeypatch.setattr(keras.applications, "VGG16", build)
+        network = load_network("vgg16")
+        inputs = network.prepare(np.random.default_rng(0).random((2, 8, 8, 3)))
+        logits = logits_model(network.model).predict(inputs, verbose=0)
+        np.testing.assert_allclose(softmax(logits), model.predict(inputs, verbose=0), rtol=1e-3)
+        assert models.top_classes(network, inputs, k=2)["score"].max() == pytest.approx(logits.max())
+
+
 def test_bad_names_and_options():
-    with pytest.raises(ValueError, match="no network 'LeNet'; give efficientnet_lite0, resnet18 or one of"):
+    with pytest.raises(ValueError, match=r"name: got 'LeNet'; give one of efficientnet_lite0, resnet18, .*VGG16"):
         load_network("LeNet")
     with pytest.raises(ValueError, match="alpha: resnet18 takes no options"):
         load_network("resnet18", alpha=1)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from interp_helpers import convert, data, models, train
+from interp_helpers import convert, data, models
+from interp_helpers.models import checkpoints
 
 ORACLES = ROOT / "tests" / "oracles"
 sys.path.insert(0, str(ORACLES))
@@ -52,7 +53,7 @@ def test_the_shipped_network_is_the_original():
 
 
 @pytest.mark.parametrize("name", BUILD)
-def test_a_wrong_place_is_noticed(name):
+def test_exchanged_layers_are_noticed(name):
     """Two layers whose shapes agree, changed for one another."""
     model, arrays = BUILD[name](), arrays_by_rule(name)
     one, other = {
@@ -66,12 +67,12 @@ def test_a_wrong_place_is_noticed(name):
 
 def test_conversion_saves_the_network_and_its_card(monkeypatch, tmp_path):
     """With the weights by rule: what is saved are those, rounded."""
-    monkeypatch.setattr(train, "_repack", lambda path: None)  # compressing takes half a minute
+    monkeypatch.setattr(checkpoints, "_repack", lambda path: None)  # compressing takes half a minute
     photos = data.Photographs(PIXELS, np.arange(4), "made here", tuple("abcd"))
     monkeypatch.setattr(data, "load_photos", lambda *arguments, **options: photos)
-    monkeypatch.setattr(convert, "efficientnet_lite0_weights", lambda: arrays_by_rule("efficientnet_lite0"))
-    card = convert.ship_efficientnet_lite0(tmp_path)
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(convert, "_published_weights", lambda: arrays_by_rule("efficientnet_lite0"))
+    card = convert.release(tmp_path)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
     network = models.load_network("efficientnet_lite0")  # checks the sha256
     found = logits(network.model, network.prepare(PIXELS))
     expected = models.efficientnet_lite0()

@@ -9,10 +9,11 @@ import sys
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from interp_helpers import data, train
+from interp_helpers import data
 from interp_helpers.models import checkpoint_card, load_checkpoint
 from interp_helpers.notebook import store_run
 from interp_helpers.perturbation import move_weights, perturb_layer
+from interp_helpers.train import RECIPES, full_mnist, train_network
 
 MNIST_LAYERS = ["conv1", "conv2", "dense1", "logits"]
 CIFAR10_LAYERS = ["conv1", "conv2", "conv3", "conv4", "dense1", "logits"]
@@ -20,9 +21,10 @@ KINDS = [("constant", 0), *[(direction, seed) for direction in ("sign", "gaussia
 
 
 def main():
-    mnist, cifar10 = train.full_mnist(), data.load_cifar10()
+    mnist, cifar10 = full_mnist(), data.load_cifar10()
     mnist_model, cifar10_model = load_checkpoint("mnist_cnn"), load_checkpoint("cifar10")
-    networks = {0: mnist_model} | {seed: train.fit_mnist_cnn(mnist.train, seed=seed) for seed in (1, 2)}
+    pair = mnist.train.images, mnist.train.labels
+    networks = {0: mnist_model} | {seed: train_network(RECIPES["mnist_cnn"], *pair, seed) for seed in (1, 2)}
     constants = [
         as_the_source(model, MNIST_LAYERS, mnist.test, sign).assign(network=seed, sign=sign)
         for seed, model in networks.items()

@@ -8,15 +8,16 @@ import sys
 import numpy as np
 from sklearn.metrics import confusion_matrix, log_loss
 
-from interp_helpers import models, train
+from interp_helpers import models
 from interp_helpers.layers import channel_weights
 from interp_helpers.notebook import store_run
+from interp_helpers.train import RECIPES, full_mnist, train_network
 
 SEEDS = (0, 1, 2)
 
 
 def main():
-    mnist = train.full_mnist()
+    mnist = full_mnist()
     path = store_run(
         __file__,
         training_images=len(mnist.train),
@@ -29,7 +30,7 @@ def main():
 def run(mnist, seed):
     """Train with one seed; return accuracy, loss, confusion matrix and wrong images (test set), and mean weights."""
     before = mean_weights(models.mnist_cnn(seed))
-    model = train.fit_mnist_cnn(mnist.train, seed=seed)
+    model = train_network(RECIPES["mnist_cnn"], mnist.train.images, mnist.train.labels, seed)
     probabilities = model.predict(mnist.test.images, batch_size=500, verbose=0).astype(float)
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != mnist.test.labels)

@@ -5,16 +5,17 @@ is the one that ships, the others are trained here. Writes ``street_networks.jso
 """
 
 import numpy as np
+from sklearn.metrics import r2_score
 
-from interp_helpers import regression, train
 from interp_helpers.data import street_scenes
 from interp_helpers.data.scenes import EFFECTS
 from interp_helpers.layers import activations
 from interp_helpers.metrics import detector_auc
-from interp_helpers.models import load_checkpoint, street_resnet
+from interp_helpers.models import load_checkpoint
 from interp_helpers.notebook import store_run
 from interp_helpers.pcace import rank_channels
 from interp_helpers.regression import predict_without
+from interp_helpers.train import RECIPES, train_network
 
 LAYERS = ("relu1", "relu3", "relu5", "relu7")
 OBJECTS = ("tree", "vehicle", "building", "sky", "road")
@@ -27,24 +28,12 @@ def main():
     for name, trees in (("street", EFFECTS["trees"]), ("street_bare", 0.0)):
         effects = EFFECTS | {"trees": trees}
         scenes = street_scenes(3000, seed=1, effects=effects)
-        learned = street_scenes(train.N_SCENES["train"], seed=train.TRAINING_SCENES, effects=effects)
+        recipe = RECIPES[name]
+        learned = recipe.examples(0).train
         for seed in SEEDS:
-            model = load_checkpoint(name) if seed == 0 else trained(learned, seed)
+            model = train_network(recipe, *learned, seed, verbose=2) if seed else load_checkpoint(name)
             networks.append({"world": name, "seed": seed, **measured(model, scenes)})
     print(store_run(__file__, objects=OBJECTS, removed=REMOVED, networks=networks))
-
-
-def trained(scenes, seed):
-    """Train a network as those that ship are."""
-    return regression.fit_regression(
-        street_resnet,
-        scenes.images,
-        scenes.values[:, None],
-        *train.REGRESSION["street"],
-        seed,
-        verbose=2,
-        mirrored=True,
-    )
 
 
 def measured(model, scenes):
@@ -88,7 +77,7 @@ def without(model, layer, scenes, values):
 
 
 def r_squared(predicted, values):
-    return round(float(regression.r_squared_of(predicted, values)), 4)
+    return round(float(r2_score(values, predicted)), 4)
 
 
 def rounded(values):

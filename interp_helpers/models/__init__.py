@@ -8,31 +8,15 @@ from interp_helpers.models.architectures import (
     efficientnet_lite0,
     ink_cnn,
     mnist_cnn,
-    mnist_gap_cnn,
     resnet18,
     street_resnet,
 )
-from interp_helpers.models.checkpoints import CHECKPOINTS, checkpoint_card, load_checkpoint, versions
+from interp_helpers.models.checkpoints import CHECKPOINTS, checkpoint_card, load_checkpoint
 from interp_helpers.models.imagenet import ImageNetNetwork, load_network, top_classes
 from interp_helpers.models.torch_weights import set_torch_weights
 
 __all__ = [
-    "ACTIVATIONS",
-    "CHECKPOINTS",
-    "ImageNetNetwork",
-    "cats_dogs_cnn",
-    "checkpoint_card",
-    "cifar10_cnn",
-    "efficientnet_lite0",
-    "ink_cnn",
-    "load_checkpoint",
-    "load_network",
-    "logits_model",
-    "mnist_cnn",
-    "mnist_gap_cnn",
-    "resnet18",
-    "set_torch_weights",
-    "street_resnet",
-    "top_classes",
-    "versions",
-]
+    "ACTIVATIONS", "CHECKPOINTS", "ImageNetNetwork", "cats_dogs_cnn", "checkpoint_card", "cifar10_cnn",
+    "efficientnet_lite0", "ink_cnn", "load_checkpoint", "load_network", "logits_model", "mnist_cnn", "resnet18",
+    "set_torch_weights", "street_resnet", "top_classes",
+]  # fmt: skip

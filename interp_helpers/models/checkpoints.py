@@ -1,10 +1,17 @@
-"""Trained networks that ship: load one, write one, and the card of each."""
+"""Trained networks that ship with the package: load one, save one, and the card of each.
+
+>>> load_checkpoint("ink").output_shape
+(None, 2)
+>>> checkpoint_card("ink")["seed"]
+0
+"""
 
 import hashlib
-import io
 import json
 import platform
+import random
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,112 +19,103 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from interp_helpers.models.architectures import efficientnet_lite0
+from interp_helpers.engine.checks import check_choice
+from interp_helpers.models import architectures
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 
 
 def load_checkpoint(name):
-    """Load a trained network that ships with the package.
+    """Load a trained network that ships with the package, for example ``"mnist_cnn"``: a new one at each call.
 
-    Parameters
-    ----------
-    name : str
-        For example ``"mnist_cnn"``.
-
-    Returns
-    -------
-    keras.Model
-        Not compiled, output: probabilities.
-
-    Raises
-    ------
-    ValueError
-        If there is no such network, or if its file is not the one that its card describes.
+    It is not compiled. Its output is probabilities, or the values of a network that predicts numbers.
     """
-    card = checkpoint_card(name)
-    path = CHECKPOINTS / f"{name}.keras"
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
-        raise ValueError(f"{path} is missing or not the file its card describes: reinstall interp_helpers")
-    if name == "efficientnet_lite0":  # models with branches are described differently by older versions of Keras 3
-        model = efficientnet_lite0(seed=None)
-        with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:  # Keras would read them piece by piece
-            model.load_weights(archive.extract("model.weights.h5", folder))
-        return model
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    card, path = checkpoint_card(name), CHECKPOINTS / f"{name}.keras"
+    modified = path.stat().st_mtime_ns if path.exists() else None
+    config, values = _read(path, modified, card["sha256"], card.get("architecture"))
+    with architectures._seeded(None):
+        model = keras.models.model_from_json(config)
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)
+    return model
 
 
 def checkpoint_card(name):
-    """Return the card of a trained network that ships: seed, versions, data, accuracy and sha256, as a dict.
-
-    Raises
-    ------
-    ValueError
-        If there is no such network.
-    """
-    path = CHECKPOINTS / f"{name}.json"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in CHECKPOINTS.glob("*.json")))
-        raise ValueError(f"name: no trained network {name!r} ships with the package; there is {known}")
-    return json.loads(path.read_text())
+    """Return the card of a network that ships: seed, versions, data, accuracy, sha256 and so on, as a dict."""
+    check_choice("name", name, sorted(file.stem for file in CHECKPOINTS.glob("*.json")))
+    return json.loads((CHECKPOINTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def write_card(path, **content):
-    """Write the card of the network saved beside `path`, and return it."""
-    sha256 = hashlib.sha256(path.with_suffix(".keras").read_bytes()).hexdigest()
-    card = {"name": path.stem, **content, "versions": versions(), "sha256": sha256}
-    path.write_text(json.dumps(card, indent=2) + "\n")
-    return card
-
-
-def save_half_precision(model, path):
-    """Save `model` with its weights rounded to half precision, without optimizer state; the file is reproducible.
+def save_checkpoint(model, path, describe):
+    """Save a network with its weights rounded to half precision, and its card beside it; return the card.
 
     The weights stay float32 in the file, so that the network computes as usual; the zeros of the rounding compress.
+    There is no optimizer in it, and the same network gives the same file.
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : Path
+        Ends in ``.keras``; the stem is the name of the network.
+    describe : callable
+        From the network as it was saved to a dict: what the card says besides name, versions and sha256. If there is
+        an ``architecture``, that function of `architectures` builds the network when it is loaded (older versions of
+        Keras 3 describe models with branches in another way).
     """
-    keras.utils.set_random_seed(0)  # the file also holds the state of the dropout layers' generators
-    bare = type(model).from_config(model.get_config())  # not clone_model, which takes the optimizer along
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with architectures._seeded(None):
+        random.seed(0)  # the file also holds the state of the dropout layers' generators
+        bare = type(model).from_config(model.get_config())  # not clone_model, which takes the optimizer along
     bare.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
     bare.save(path)
     _repack(path)
+    saved = keras.models.load_model(path, compile=False, safe_mode=True)
+    card = {"name": path.stem, **describe(saved), "versions": versions(), "sha256": _sha256(path)}
+    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return card
+
+
+def versions():
+    """Return the versions that the numbers of a network depend on."""
+    libraries = {"tensorflow": tf, "keras": keras, "numpy": np}
+    return {"python": platform.python_version()} | {name: one.__version__ for name, one in libraries.items()}
+
+
+@lru_cache(maxsize=8)
+def _read(path, modified, sha256, architecture):
+    """Return the configuration and the values of all variables of a file; one that was modified is read again."""
+    if modified is None or _sha256(path) != sha256:
+        raise ValueError(f"{path} is missing or not the file its card describes: reinstall interp_helpers")
+    with architectures._seeded(None):
+        if architecture is None:
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
+        else:
+            model = getattr(architectures, architecture)(seed=None)
+            with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:  # Keras reads it piece by piece
+                model.load_weights(archive.extract("model.weights.h5", folder))
+    return model.to_json(), [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _repack(path):
     """Rewrite a .keras archive: compressed, without the time of its making, readable by older versions of Keras 3."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in sorted(archive.namelist())}
-    config = _for_older_versions(json.loads(members["config.json"]))
-    members["config.json"] = json.dumps(config).encode()
-    metadata = json.loads(members["metadata.json"])
-    members["metadata.json"] = json.dumps({"keras_version": metadata["keras_version"]}).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    config = json.loads(members["config.json"], object_hook=_for_older_versions)
+    version = json.loads(members["metadata.json"])["keras_version"]
+    members |= {"config.json": json.dumps(config), "metadata.json": json.dumps({"keras_version": version})}
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_LZMA)
-    Path(path).write_bytes(buffer.getvalue())
 
 
-def _for_older_versions(config):
-    """Leave out arguments of layers that change nothing (None, or newer and off): older versions do not know them."""
-    if isinstance(config, list):
-        return [_for_older_versions(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    kept = {key: _for_older_versions(value) for key, value in config.items()}
-    if isinstance(kept.get("config"), dict):
-        new = _NEWER if not kept["config"].get("renorm") else ()
-        kept["config"] = {key: value for key, value in kept["config"].items() if value is not None and key not in new}
-    return kept
-
-
-_NEWER = ("renorm", "renorm_momentum")  # of batch normalization
-
-
-def versions():
-    """Return the versions that a trained network depends on."""
-    return {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-    }
+def _for_older_versions(layer):
+    """Leave out arguments that change nothing (None, or newer and off): older versions do not know them."""
+    options = layer.get("config")
+    if isinstance(options, dict):
+        new = () if options.get("renorm") else ("renorm", "renorm_momentum")  # of batch normalization
+        layer["config"] = {key: value for key, value in options.items() if value is not None and key not in new}
+    return layer

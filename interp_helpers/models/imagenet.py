@@ -1,4 +1,9 @@
-"""Networks trained on ImageNet, with what it takes to use them."""
+"""Networks trained on ImageNet, with what it takes to use them.
+
+>>> network = load_network("efficientnet_lite0")
+>>> network.labels[network.index("church")], network.prepare(np.zeros((1, 300, 400, 3))).shape
+('church', (1, 224, 224, 3))
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,62 +19,37 @@ from scipy.special import logsumexp
 from interp_helpers.data.files import DATA_DIR_VARIABLE, data_path, socket_timeout
 from interp_helpers.data.images import NotAvailable
 from interp_helpers.data.photos import as_floats, centre_crop, imagenet_classes
-from interp_helpers.engine.checks import check_images
+from interp_helpers.engine.checks import check_count, check_images
 from interp_helpers.engine.graph import logits_model
-from interp_helpers.models.architectures import resnet18
+from interp_helpers.models.architectures import _seeded, resnet18
 from interp_helpers.models.checkpoints import checkpoint_card, load_checkpoint
 from interp_helpers.models.torch_weights import set_torch_weights
 
 
 @dataclass(frozen=True, eq=False)
 class ImageNetNetwork:
-    """A network that was trained on the 1,000 classes of ImageNet, and what it takes to use it.
-
-    Attributes
-    ----------
-    name : str
-    model : keras.Model
-        Output (N, 1000); `scores` gives the model that outputs the logits. Its input is what `prepare` gives.
-    size : int
-        Height and width of the input, in pixels.
-    black : ndarray, shape (3,)
-        What the model is given for a black pixel.
-    colours : ndarray, shape (3, 3)
-        What full red, full green and full blue (rows) add to that.
-    labels, wordnet_ids : tuple of 1,000 str
-        The class names, and the identifiers of WordNet, in the order of the outputs.
-    card : dict
-        Where the weights come from, their licence, sha256 and so on.
-    """
+    """A network trained on the 1,000 classes of ImageNet, and what it takes to use it; every method takes it whole."""
 
     name: str
-    model: keras.Model
-    size: int
-    black: np.ndarray
-    colours: np.ndarray
-    labels: tuple
-    wordnet_ids: tuple
-    card: dict
+    model: keras.Model  # from what `prepare` gives to (N, 1000)
+    size: int  # height and width of the input, in pixels
+    black: np.ndarray  # (3,): what the model is given for a black pixel
+    colours: np.ndarray  # (3, 3): what full red, full green and full blue (rows) add to that
+    labels: tuple  # the names of the classes, in the order of the outputs
+    wordnet_ids: tuple  # their identifiers in WordNet
+    card: dict  # where the weights come from, their licence, sha256 and so on
 
     def prepare(self, photographs):
-        """Turn RGB photographs into what the model takes.
+        """Turn RGB photographs, (N, height, width, 3) or a list of them, into what the model takes.
 
-        Parameters
-        ----------
-        photographs : ndarray, shape (N, height, width, 3), or sequence of arrays (height, width, 3)
-            uint8, or floats in [0, 1]; resized and cropped as `centre_crop` does unless they have the size already.
-
-        Returns
-        -------
-        ndarray, shape (N, size, size, 3), float32
-
-        Raises
-        ------
-        ValueError
-            If they are anything else, as photographs that have been prepared already are.
+        They are uint8, or floats in [0, 1]; what has not the right size yet is resized and cropped (`centre_crop`).
         """
-        pixels = np.stack([_pixels(photograph, self.size) for photograph in _each(photographs)])
-        return (pixels @ self.colours + self.black).astype(np.float32)
+        photographs = photographs if isinstance(photographs, list | tuple) else np.asarray(photographs)
+        if len(np.shape(photographs[0]) if len(photographs) else ()) != 3:
+            raise ValueError("photographs: give (N, height, width, 3), N > 0, or a list of (height, width, 3)")
+        fits = (self.size, self.size, 3)
+        pixels = [as_floats(one if np.shape(one) == fits else centre_crop(one, self.size)) for one in photographs]
+        return (np.stack(pixels) @ self.colours + self.black).astype(np.float32)
 
     def photographs(self, inputs):
         """Turn inputs of the model back into photographs, floats in [0, 1]; what lies outside is cut off."""
@@ -77,13 +57,7 @@ class ImageNetNetwork:
         return np.clip((np.asarray(inputs) - self.black) @ inverse, 0, 1).astype(np.float32)
 
     def index(self, label):
-        """Return the number of a class, given by its name or WordNet id.
-
-        Raises
-        ------
-        ValueError
-            If there is no such class; the message lists names that are like it.
-        """
+        """Return the number of a class, given by its name or WordNet id."""
         for known in (self.labels, self.wordnet_ids):
             if label in known:
                 return known.index(label)
@@ -95,47 +69,36 @@ class ImageNetNetwork:
 def load_network(name, weights=None, optional=False, **options):
     """Load a network with its ImageNet weights, its preprocessing, its class names and its card.
 
-    ``"efficientnet_lite0"`` (Tan & Le 2019, without squeeze-and-excitation) ships with the package. ``"resnet18"``
-    (He et al. 2016) has torchvision's weights, looked for in ``$INTERP_DATA_DIR/resnet18/model.safetensors``, then in
-    the cache of the Hugging Face hub, then downloaded into it (47 MB). Every other name is one of
-    ``keras.applications``, as ``"vgg16"`` (Simonyan & Zisserman 2015); Keras caches or downloads its weights.
-
     Parameters
     ----------
     name : str
-        In small or capital letters, with or without underscores.
+        ``"efficientnet_lite0"`` (Tan & Le 2019, without squeeze-and-excitation) ships with the package.
+        ``"resnet18"`` (He et al. 2016) has torchvision's weights, looked for in
+        ``$INTERP_DATA_DIR/resnet18/model.safetensors``, then in the cache of the Hugging Face hub, then downloaded
+        into it (47 MB). Every other name is one of ``keras.applications``, as ``"vgg16"`` (Simonyan & Zisserman
+        2015); Keras caches or downloads its weights.
     weights : str or Path, optional
         Your own copy of the weights: a safetensors file with torchvision's names for ``"resnet18"``, what Keras takes
         for the others. The card then says that they are yours.
     optional : bool
-        If the weights cannot be had: print one line that says so and return None.
+        If the weights cannot be had: print one line that says so and return None, instead of raising `NotAvailable`.
+        (No network comes with random weights.)
     **options
-        Passed on to the function of ``keras.applications``, for example ``input_shape=(96, 96, 3), alpha=0.35``.
+        For the function of ``keras.applications``, for example ``input_shape=(96, 96, 3), alpha=0.35``.
 
     Returns
     -------
     ImageNetNetwork
-
-    Raises
-    ------
-    NotAvailable
-        If the weights are neither on this machine nor can be downloaded whole. (No network comes with random weights.)
-    ValueError
-        If there is no such network, or if your own weights are damaged or those of another network.
     """
     plain = str(name).lower().replace("_", "")
     others = {found.lower(): found for found in dir(keras.applications) if found[0].isupper()}
-    if plain not in ("efficientnetlite0", "resnet18", *others):
-        raise ValueError(
-            f"name: there is no network {name!r}; give efficientnet_lite0, resnet18 or one of keras.applications: "
-            + ", ".join(others.values())
-        )
-    if plain not in others and options:
+    own = {"efficientnetlite0": _shipped_efficientnet_lite0, "resnet18": _torchvision_resnet18}
+    if plain not in (*own, *others):
+        raise ValueError(f"name: got {name!r}; give one of efficientnet_lite0, resnet18, {', '.join(others.values())}")
+    if plain in own and options:
         raise ValueError(f"{', '.join(options)}: {name} takes no options")
     try:
-        if plain == "efficientnetlite0":
-            return _shipped_efficientnet_lite0(weights)
-        return _torchvision_resnet18(weights) if plain == "resnet18" else _of_keras(others[plain], weights, options)
+        return own[plain](weights) if plain in own else _of_keras(others[plain], weights, options)
     except NotAvailable as error:
         if not optional:
             raise
@@ -143,53 +106,27 @@ def load_network(name, weights=None, optional=False, **options):
 
 
 def top_classes(network, inputs, k=5):
-    """Return the k classes of the highest score for each image.
-
-    Parameters
-    ----------
-    network : ImageNetNetwork
-    inputs : ndarray, shape (N, size, size, 3)
-        As ``network.prepare`` gives them.
-    k : int
+    """Return the k classes with the highest score (logit) for each of the inputs, as ``network.prepare`` gives them.
 
     Returns
     -------
     pandas.DataFrame
         One row for each image and rank: image, rank (from 1), class (number), label, score, probability.
-
-    Raises
-    ------
-    ValueError
-        If `k` is not a number of classes, or if the network cannot take the inputs.
     """
-    if not 1 <= k <= len(network.labels):
-        raise ValueError(f"k: got {k}; give 1 to {len(network.labels)}")
-    inputs = check_images(network.model, inputs)
+    k, inputs = check_count("k", k, most=len(network.labels)), check_images(network.model, inputs, "inputs")
     logits = logits_model(network.model).predict(inputs, batch_size=32, verbose=0).astype(np.float64)
     best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
-    probabilities = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-    return pd.DataFrame(
-        {
-            "image": np.repeat(np.arange(len(best)), k),
-            "rank": np.tile(np.arange(1, k + 1), len(best)),
-            "class": best.ravel(),
-            "label": [network.labels[c] for c in best.ravel()],
-            "score": np.take_along_axis(logits, best, axis=1).ravel(),
-            "probability": np.take_along_axis(probabilities, best, axis=1).ravel(),
-        }
-    )
+    rows = pd.DataFrame(list(np.ndindex(best.shape)), columns=["image", "rank"])
+    rows["rank"] += 1
+    rows["class"] = best.ravel()
+    rows["label"] = [network.labels[c] for c in best.ravel()]
+    rows["score"] = np.take_along_axis(logits, best, axis=1).ravel()
+    return rows.assign(probability=np.exp(rows["score"] - logsumexp(logits, axis=1).repeat(k)))
 
 
 _IMAGENET_MEAN, _IMAGENET_SD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-
-
-_RESNET18 = {
-    "repo_id": "timm/resnet18.tv_in1k",
-    "filename": "model.safetensors",
-    "revision": "bbd144b3e5565108aad885f145491d11bc6ce807",
-}
-
-
+_RESNET18 = {"repo_id": "timm/resnet18.tv_in1k", "revision": "bbd144b3e5565108aad885f145491d11bc6ce807"}
+_RESNET18 |= {"filename": "model.safetensors"}
 _RESNET18_SHA256 = "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"
 
 
@@ -210,13 +147,10 @@ def _torchvision_resnet18(weights):
         raise NotAvailable(f"resnet18: {path} is not the file that was published (truncated or altered): delete it")
     model = resnet18(seed=None)
     set_torch_weights(model, _read_safetensors(path))
-    published = {
-        "weights": f"IMAGENET1K_V1 of torchvision ({source})",
-        "licence": "BSD-3-Clause",
-        "accuracy": {"ImageNet_validation_as_published_by_torchvision": 0.69758},
-    }
     card = {"name": "resnet18", "weights": source, "parameters": model.count_params(), "sha256": sha256}
-    card |= published if sha256 == _RESNET18_SHA256 else {}
+    if sha256 == _RESNET18_SHA256:
+        card |= {"weights": f"IMAGENET1K_V1 of torchvision ({source})", "licence": "BSD-3-Clause"}
+        card["accuracy"] = {"ImageNet_validation_as_published_by_torchvision": 0.69758}
     return _network("resnet18", model, -_IMAGENET_MEAN / _IMAGENET_SD, np.diag(1 / _IMAGENET_SD), card)
 
 
@@ -236,10 +170,8 @@ def _resnet18_file():
             hub.get_hf_file_metadata(hub.hf_hub_url(**_RESNET18), timeout=10)  # the download itself would try for long
             cached = hub.hf_hub_download(**_RESNET18)
     except Exception as error:  # of the connection, of the hub, of the disk: each has its own kind
-        raise NotAvailable(
-            f"resnet18: its ImageNet weights could not be had ({_first_line(error)}); go online, or set "
-            f"{DATA_DIR_VARIABLE} to a folder with resnet18/{_RESNET18['filename']}, from {source}"
-        ) from error
+        place = f"set {DATA_DIR_VARIABLE} to a folder with resnet18/{_RESNET18['filename']}, from {source}"
+        raise NotAvailable(_not_had("resnet18", error, place)) from error
     return Path(cached), source
 
 
@@ -258,30 +190,22 @@ def _read_safetensors(path):
 def _of_keras(name, weights, options):
     build = getattr(keras.applications, name)
     try:
-        with socket_timeout(20):
+        with socket_timeout(20), _seeded(None):
             model = build(weights="imagenet" if weights is None else weights, **options)
     except Exception as error:  # a failed download raises bare Exception, a broken file whatever h5py makes of it
         if weights is not None:
             raise ValueError(f"weights: {weights} cannot be loaded into {name}: {_first_line(error)}") from error
         if options:
             build(weights=None, **options)  # wrong ones fail here as well, with a message of their own
-        raise NotAvailable(
-            f"{name}: its ImageNet weights could not be had ({_first_line(error)}); go online, or give weights=, a file"
-        ) from error
+        raise NotAvailable(_not_had(name, error, "give weights=, a file")) from error
     if model.output_shape != (None, 1000) or None in model.input_shape[1:] or len(set(model.input_shape[1:3])) != 1:
-        raise ValueError(
-            f"{name} takes {model.input_shape} and puts out {model.output_shape}; give options of a network that takes "
-            "square photographs of one size and puts out 1,000 classes"
-        )
+        shapes = f"input {model.input_shape} and output {model.output_shape}"
+        raise ValueError(f"options: {name} then has {shapes}; give a square input_shape, and leave the 1,000 classes")
     preprocess = getmodule(build).preprocess_input  # linear in the pixels: known from four of them
     four = np.concatenate([np.zeros((1, 3)), np.eye(3)]).reshape(1, 4, 1, 3).astype(np.float32) * 255
     black, *pure = preprocess(four)[0, :, 0].astype(np.float64)
-    card = {
-        "name": name,
-        "weights": f"of keras.applications.{name}" if weights is None else "your own file",
-        "parameters": model.count_params(),
-        "keras": keras.__version__,
-    }
+    source = f"of keras.applications.{name}" if weights is None else "your own file"
+    card = {"name": name, "weights": source, "parameters": model.count_params(), "keras": keras.__version__}
     return _network(name.lower(), model, black, np.array(pure) - black, card)
 
 
@@ -290,19 +214,8 @@ def _network(name, model, black, colours, card):
     return ImageNetNetwork(name, model, model.input_shape[1], black, colours, labels, wordnet_ids, card)
 
 
-def _each(photographs):
-    """Return photographs one by one, or refuse what is not several of them."""
-    photographs = photographs if isinstance(photographs, list | tuple) else np.asarray(photographs)
-    if len(np.shape(photographs[0]) if len(photographs) else ()) != 3:
-        raise ValueError("photographs: give (N, height, width, 3), N > 0, or a list of (height, width, 3)")
-    return photographs
-
-
-def _pixels(photograph, size):
-    """Return a photograph as floats in [0, 1] at a size."""
-    if np.shape(photograph) != (size, size, 3):
-        photograph = centre_crop(photograph, size)
-    return as_floats(photograph)
+def _not_had(name, error, instead):
+    return f"{name}: its ImageNet weights could not be had ({_first_line(error)}); go online, or {instead}"
 
 
 def _first_line(error):
