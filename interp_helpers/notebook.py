@@ -192,14 +192,14 @@ def _png(figure):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    from interp_helpers.plots import few_colours
+    from interp_helpers.plots import quantize_palette
 
     figure.set_dpi(80)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # drawn once, and all of one size, which savefig would not do
     plt.close(figure)
     small = io.BytesIO()
-    few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(small, "png", optimize=True)
+    quantize_palette(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(small, "png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
 
 
