@@ -23,7 +23,7 @@ def confusion_matrices(matrices, classes=None):
     matrices = {title: check_array(f"matrices[{title!r}]", m, (len(m),) * 2) for title, m in matrices.items()}
     if len(matrices) == 1:
         return _annotated(*matrices.items(), classes)
-    n_columns = min(3, -(-len(matrices) // 2))
+    n_columns = min(3, max(2, -(-len(matrices) // 2)))
     figure, axes = _grid(len(matrices), n_columns, 0.95 * WIDTH / n_columns, 0.35)
     for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=False):
         picture = axis.imshow(matrix / matrix.sum(axis=1, keepdims=True), vmin=0, vmax=1)
