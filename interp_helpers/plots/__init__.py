@@ -1,28 +1,20 @@
-"""Draw what the other modules compute: every function takes arrays or tables, and returns a figure or axes."""
+"""Draw arrays and tables: no function here knows a method or runs a network; each returns a matplotlib figure.
 
-from interp_helpers.plots.curves import (
-    accuracy_curves,
-    channel_scatter,
-    correlation_intervals,
-    layer_histograms,
-    mean_dots,
-    ranking,
-    removal_curves,
-    sorted_values,
-    transforms,
-)
+>>> import matplotlib
+>>> import numpy as np
+>>> matplotlib.use("agg")
+>>> figure = channels(np.eye(3)[:, :, None] * [1, 2], highlight=[1])
+>>> [(axis.get_title(), axis.title.get_color()) for axis in figure.axes[:2]]
+[('0', 'black'), ('1', '#d1495b')]
+>>> [float(limit) for limit in figure.axes[0].images[0].get_clim()]  # one scale for all channels
+[0.0, 2.0]
+"""
+
+from interp_helpers.plots.curves import channel_scatter, ranking
 from interp_helpers.plots.diagrams import architecture, network_overview
-from interp_helpers.plots.images import (
-    channel_report,
-    channels,
-    image_grid,
-    map_table,
-    patches,
-    predictions,
-    top_channels,
-)
+from interp_helpers.plots.images import channels, image_grid, map_table, patches
 from interp_helpers.plots.style import ACCENT, AMBER, INK, MUTED, PALE, WIDTH, quantize_palette, use_book_style
-from interp_helpers.plots.tables import channel_heatmap, confusion_heatmap, confusions, correlations, rank_table
+from interp_helpers.plots.tables import channel_heatmap, confusion_matrices
 
 __all__ = [
     "ACCENT",
@@ -31,29 +23,16 @@ __all__ = [
     "MUTED",
     "PALE",
     "WIDTH",
-    "accuracy_curves",
     "architecture",
     "channel_heatmap",
-    "channel_report",
     "channel_scatter",
     "channels",
-    "confusion_heatmap",
-    "confusions",
-    "correlation_intervals",
-    "correlations",
+    "confusion_matrices",
     "image_grid",
-    "layer_histograms",
     "map_table",
-    "mean_dots",
     "network_overview",
     "patches",
-    "predictions",
     "quantize_palette",
-    "rank_table",
     "ranking",
-    "removal_curves",
-    "sorted_values",
-    "top_channels",
-    "transforms",
     "use_book_style",
 ]

@@ -1,33 +1,25 @@
 """Drawings of a network."""
 
-import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from interp_helpers.plots.images import _tiled
+from interp_helpers.engine.checks import check_array, check_model
+from interp_helpers.plots.images import _tile
 from interp_helpers.plots.style import ACCENT, INK, MUTED, PALE, WIDTH
 
 
 def architecture(model):
-    """Draw the layers of a Sequential network with the shape that each puts out and its number of parameters.
+    """Draw the layers of a Sequential network with the shape of their outputs and their number of parameters.
 
     Parameters
     ----------
     model : keras.Sequential
         Built, with images (height, width, channels) as input.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If the model is not built, or if its input are not images.
     """
-    if not model.built or len(model.input_shape) != 4:
-        raise ValueError("model: give a built network whose input is (N, height, width, channels)")
+    model = check_model(model)
+    if len(model.input_shape) != 4:
+        raise ValueError("model: give a network whose input is (N, height, width, channels)")
     steps = [("input", tuple(model.input_shape[1:]), 0)]
     steps += [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
     tallest = max(shape[0] for _, shape, _ in steps if len(shape) == 3)
@@ -49,54 +41,40 @@ def architecture(model):
     return figure
 
 
-def network_overview(model, image, layers=("conv1", "conv2")):
-    """Draw an image, what every channel of some layers makes of it after the ReLU, and the class scores.
+def network_overview(image, maps, logits):
+    """Draw an image, the feature maps that some layers make of it, and its logits, the highest in the accent colour.
 
     Parameters
     ----------
-    model : keras.Model
-        With named layers; its output are probabilities or scores.
     image : ndarray, shape (height, width, 1)
-    layers : sequence of str
-        Convolutional layers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If the image has another shape than the input of the model, or if there is no layer of one of the names.
+        Grey, in [0, 1].
+    maps : dict of str to ndarray, shape (height, width, n_channels)
+        Title to activations, drawn on one scale for each layer.
+    logits : ndarray, shape (n_classes,)
     """
-    from interp_helpers.models import named_layer, scores
-
-    if np.shape(image) != tuple(model.input_shape[1:]):
-        raise ValueError(f"image: got shape {np.shape(image)}; the model takes {tuple(model.input_shape[1:])}")
-    outputs = [named_layer(model, name).output for name in layers] + scores(model).outputs
-    *maps, logits = keras.Model(model.inputs, outputs).predict(image[None], verbose=0)
-    figure = plt.figure(figsize=(WIDTH, 2.75 * len(layers)))
+    image = check_array("image", image, ("height", "width", 1))
+    logits = check_array("logits", logits, ("n_classes",))
+    figure = plt.figure(figsize=(WIDTH, 2.75 * len(maps)))
     left, right = figure.subfigures(1, 2, width_ratios=[2.1, 5.9])
     digit, bars = left.subplots(2, 1)
     digit.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
     digit.set_title("a digit")
     digit.axis("off")
-    colours = [ACCENT if k == logits[0].argmax() else INK for k in range(len(logits[0]))]
-    bars.barh(range(len(logits[0])), logits[0], color=colours)
+    bars.barh(range(len(logits)), logits, color=[ACCENT if k == logits.argmax() else INK for k in range(len(logits))])
     bars.axvline(0, color="black", linewidth=0.8)
-    bars.set(yticks=range(len(logits[0])), title="class scores")
+    bars.set(yticks=range(len(logits)), title="class scores")
     bars.tick_params(labelsize=11)
     bars.invert_yaxis()
-    for axis, name, stack in zip(right.subplots(len(layers), 1), layers, maps, strict=True):
-        picture = axis.imshow(_tiled(np.maximum(stack[0], 0)))
+    for axis, (name, stack) in zip(right.subplots(len(maps), 1, squeeze=False).flat, maps.items(), strict=True):
+        picture = axis.imshow(_tile(stack, 8, 2))
         right.colorbar(picture, ax=axis, aspect=14, label="activation")
-        axis.set_title(f"{name}, after the ReLU: {stack.shape[-1]} channels")
+        axis.set_title(f"{name}: {stack.shape[-1]} channels")
         axis.axis("off")
     return figure
 
 
 def _draw_maps(axis, x, y, side, channels, colour):
-    """Draw a stack of maps as overlapping squares, more of them for more channels."""
+    """Draw feature maps as a stack of overlapping squares, more of them for more channels."""
     n = 1 + int(np.log2(channels))
     for k in range(n):
         corner = (x - side / 2 + 0.22 * (k - (n - 1) / 2), y - side / 2)

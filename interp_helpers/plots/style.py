@@ -3,15 +3,17 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
 INK, ACCENT, AMBER, MUTED, PALE = "#31688e", "#d1495b", "#e8a33d", "#6f6f6f", "#b9c6d2"
-
-
 WIDTH = 8  # inches: wider figures become unreadable on a page or a phone
 
 
 def use_book_style():
-    """Set the look of all figures: opaque background (for dark pages), fonts for a projector, viridis for values."""
+    """Set the look of all figures.
+
+    Opaque background (for dark pages), fonts for a projector, viridis for values.
+    """
     mpl.rcParams.update(
         {
             "figure.facecolor": "white",
@@ -32,21 +34,14 @@ def use_book_style():
 
 
 def quantize_palette(picture, n=40):
-    """Reduce a drawn figure to the colours of this book, which makes its file small.
+    """Reduce a drawn figure (a PIL.Image.Image) to a palette of the book's colours, which makes its file small.
 
     Parameters
     ----------
     picture : PIL.Image.Image
     n : int
         Steps of viridis; greys and the two line colours take 52 more.
-
-    Returns
-    -------
-    PIL.Image.Image
-        With a palette.
     """
-    from PIL import Image
-
     ramp = np.linspace(0, 1, 10)[:, None]
     tints = [1 - ramp * (1 - np.array(mpl.colors.to_rgb(colour))) for colour in (INK, ACCENT)]
     colours = [mpl.colormaps["viridis"](np.linspace(0, 1, n))[:, :3], np.linspace(0, 1, 32)[:, None].repeat(3, axis=1)]
@@ -55,19 +50,19 @@ def quantize_palette(picture, n=40):
     return picture.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def _panels(n, n_columns, width, row_height):
-    """Return a figure and a grid of axes without frames, of the given width, for n pictures."""
-    figure, axes = _grid(n, n_columns, row_height, width=width)
-    for axis in axes.flat:
-        axis.axis("off")
-    return figure, axes
+def _grid(n, n_columns, row_height, margin=0, width=WIDTH, frames=True, **shared):
+    """Return a figure and a grid of axes for n panels; those left over in the last row are hidden.
 
-
-def _grid(n, n_columns, row_height, margin=0, width=WIDTH, **shared):
-    """Return a figure and a grid of axes for n panels; those left over in the last row are hidden."""
+    `row_height`, `margin` (below or above all rows) and `width` are inches; without `frames` no panel has axes.
+    """
     n_rows = -(-n // n_columns)
     extent = (width, row_height * n_rows + margin)
     figure, axes = plt.subplots(n_rows, n_columns, figsize=extent, squeeze=False, **shared)
-    for axis in axes.flat[n:]:
+    for axis in axes.flat[n if frames else 0 :]:
         axis.axis("off")
     return figure, axes
+
+
+def _number_style(channel, highlight):
+    """Return how the number of a channel is written: bold and in the accent colour if it is highlighted."""
+    return {"color": ACCENT, "fontweight": "bold"} if channel in highlight else {"color": "black"}
