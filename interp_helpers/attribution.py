@@ -177,12 +177,7 @@ def smoothgrad(model, images, target, noise=0.2, n_samples=50, seed=0, **options
     n_samples : int
         Copies of each image.
     **options
-        Passed to `saliency`.
-
-    Returns
-    -------
-    ndarray, shape of `images`, float32
-        Signed, as `saliency`.
+        As in `saliency`, which is also what is returned.
     """
     model = check_model(model)
     images, n_samples = check_images(model, images), check_count("n_samples", n_samples)

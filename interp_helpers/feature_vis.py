@@ -8,6 +8,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -57,61 +58,45 @@ def maximize(
 ):
     """Change images by gradient ascent to make a target large (Erhan et al. 2009; Simonyan et al. 2014).
 
-    One image for each target, all in one batch. In every step the gradient of an image is divided by its root mean
-    square, and RMSprop divides each pixel's step by the running size of its gradient.
+    One image for each target, in one batch. Each gradient is divided by its root mean square; RMSprop does the rest.
 
     Parameters
     ----------
     target : int, sequence of N ints, or callable
         Classes, or with `layer` channels of that layer; or a function as in `attribution.saliency`. None, with `layer`:
         the mean square of all that the layer outputs (DeepDream, Mordvintsev et al. 2015).
-    step_size : float
-        In units of pixel value.
     l2, lp_norm, total_variation : float
         Weights of the penalties: ||x||^2; ||x||_6 and the sum of squared differences of neighbours, both divided by the
         number of values of an image (as in keras-vis, whose weights are 10 and 10, with its border).
     blur, jitter : float, int
-        Standard deviation in pixels of a Gaussian that blurs the image after every step; by how many pixels the image
-        is shifted, at most and at random, before each gradient.
+        Pixels: standard deviation of a blur after every step; largest random shift before each gradient.
     fourier : bool
         Change the spectrum instead of the pixels, each frequency scaled by its wavelength (Olah et al. 2017).
     pixel_range : (float, float) or None
-        Pixels are kept inside; None lets them go anywhere.
-    rule, pool
-        As in `attribution.saliency`.
+        Pixels are kept inside; None lets them go anywhere. (The rest as in `attribution.saliency`.)
     start : ndarray, shape (N, height, width, channels), optional
-        Images to begin with; by default random pixels over `pixel_range`, strong enough to switch most ReLUs on.
+        Images to begin with; by default random pixels over `pixel_range`.
 
     Returns
     -------
     Maximized
-        Warns if a target never reacts to its image: a ReLU that is off (dead) has no direction to climb.
     """
     model = check_model(model)
-    if target is None:
-        if layer is None:
-            raise ValueError("target: None means a whole layer; name it by layer")
-        target = _mean_square
+    if target is None and layer is None:
+        raise ValueError("target: None means a whole layer; name it by layer")
+    target = _mean_square if target is None else target
     _check_numbers(model, n_steps, step_size, jitter, l2, lp_norm, total_variation, blur, fourier, pixel_range)
     rng = np.random.default_rng(check_count("seed", seed, 0))
     images = _beginning(model, target, start, pixel_range, rng)
     target = check_request(model, target, layer, rule, pool, len(images))
     run, replace = forward_function(model, layer), backprop_replacements(model, rule)
+    values_of = lambda images: target_values(run(images, replace)[0], target, pool)  # noqa: E731
     size = float(np.prod(images.shape[1:]))
-
-    def values_of(images):
-        return target_values(run(images, replace)[0], target, pool)
-
-    def penalty(images):
-        return _penalty(images, l2, lp_norm / size, total_variation / size)
-
+    penalty = partial(_penalty, l2=l2, lp_norm=lp_norm / size, total_variation=total_variation / size)
     shifts = [tf.constant(rng.integers(-jitter, jitter + 1, 2), tf.int32) for _ in range(n_steps)]
     images, history = _ascend(images, values_of, penalty, shifts, step_size, blur, fourier, pixel_range)
     final = values_of(images)
-    stuck = np.flatnonzero((history == final.numpy()).all(axis=0))
-    if len(stuck):
-        reason = "before it there is a ReLU that is off"
-        warnings.warn(f"target {first_few(stuck)} never reacted to its image: {reason}", stacklevel=2)
+    _warn_if_stuck(history, final.numpy())
     return Maximized(images.numpy(), final.numpy(), history)
 
 
@@ -133,6 +118,13 @@ _IDEAL_DIGITS = []
 
 
 _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
+
+
+def _warn_if_stuck(history, final):
+    stuck = np.flatnonzero((history == final).all(axis=0))
+    if len(stuck):
+        reason = "before it there is a ReLU that is off"
+        warnings.warn(f"target {first_few(stuck)} never reacted to its image: {reason}", stacklevel=3)
 
 
 def _ascend(images, values_of, penalty, shifts, step_size, blur, fourier, pixel_range):

@@ -17,6 +17,7 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib import colormaps
 from scipy.ndimage import zoom
 
 from interp_helpers.attribution import saliency
@@ -284,8 +285,6 @@ def _finished(values, colorize):
     values = (values - values.min()) / (values.max() - values.min() + _EPSILON)
     if not colorize:
         return values
-    from matplotlib import colormaps
-
     return np.uint8(colormaps["jet"](values)[..., :3] * 255)
 
 

@@ -17,7 +17,7 @@ from interp_helpers.engine.checks import check_array, check_count, check_images,
 from interp_helpers.engine.gradients import check_probabilities, check_request
 from interp_helpers.engine.graph import all_layers, find_layer
 from interp_helpers.engine.hooks import batches, forward, to_numpy
-from interp_helpers.engine.statistics import permutation_p_value
+from interp_helpers.engine.statistics import area_under_roc, permutation_p_value
 
 MAPS = ("N", "height", "width")
 
@@ -230,14 +230,11 @@ def detector_auc(maps, masks, n_permutations=100, seed=0):
     ranks = np.stack([rankdata(values) - 0.5 for values in flat]).reshape(len(flat), n, n_cells)
     area, p = shares.sum(axis=(1, 2)), n * n_cells
 
-    def auc(rank_sums):
-        return (rank_sums - area**2 / 2) / (area * (p - area))  # (channels, objects)
-
-    def with_masks_of(order):
-        return auc(np.tensordot(ranks, shares[:, order], axes=([1, 2], [1, 2])))
+    def with_masks_of(order):  # (channels, objects)
+        return area_under_roc(np.tensordot(ranks, shares[:, order], axes=([1, 2], [1, 2])), area, p)
 
     rng = np.random.default_rng(check_count("seed", seed, 0))
-    measured, position = with_masks_of(slice(None)), auc(ranks.sum(axis=1) @ shares.mean(axis=1).T)
+    measured, position = with_masks_of(slice(None)), area_under_roc(ranks.sum(axis=1) @ shares.mean(axis=1).T, area, p)
     null = [with_masks_of(rng.permutation(n)) - position for _ in range(n_permutations)]
     p_value = permutation_p_value(measured - position, np.stack(null)) if null else np.full(measured.shape, np.nan)
     values = {"auc": measured, "position": position, "p_value": p_value, "strength": np.abs(2 * measured - 1)}

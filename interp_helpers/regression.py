@@ -1,4 +1,10 @@
-"""Networks that predict numbers (`train.train_network` trains them): predict without some of their channels."""
+"""Networks that predict numbers (`train.train_network` trains them): predict without some of their channels.
+
+>>> from interp_helpers.models import load_checkpoint
+>>> few = np.zeros((2, 28, 28, 1), np.float32)
+>>> predict_without(load_checkpoint("ink"), "relu1", few, [(), (3,)]).shape
+(2, 2, 2)
+"""
 
 import numpy as np
 from tqdm.auto import tqdm

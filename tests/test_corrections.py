@@ -63,3 +63,9 @@ def test_nan_is_the_correlation_with_a_constant(capfd):
         first, second = (np.corrcoef(transform, solver.y_transform)[0, 1] for transform in solver.x_transforms[:2])
     assert np.isnan(first)
     assert second > 0.98
+
+
+def test_the_length_is_a_floor():
+    """Kernel 4 and stride 2 on 8 values, padded by 2 on both sides, and on 9: (9 - 4) / 2 + 1 = 3.5."""
+    for n_padded, n_outputs in ((12, 5), (9, 3)):
+        assert layers.Conv1D(1, 4, strides=2)(np.zeros((1, n_padded, 1))).shape[1] == n_outputs

@@ -1,4 +1,8 @@
-"""Digits: 5,000 that are always there, MNIST where it can be had, and what is made of them."""
+"""Digits: 5,000 that are always there, MNIST where it can be had, and what is made of them.
+
+>>> load_digits().images.shape
+(5000, 28, 28, 1)
+"""
 
 import os
 from functools import lru_cache

@@ -1,4 +1,10 @@
-"""Where data lies, how it is downloaded, and whether it is what was published. No page needs this; loaders do."""
+"""Where data lies, how it is downloaded, and whether it is what was published. No page needs this; loaders do.
+
+>>> import os
+>>> _ = os.environ.pop(DATA_DIR_VARIABLE, None)
+>>> data_path("mnist/mnist.npz") is None  # no folder of yours: the loaders look elsewhere
+True
+"""
 
 import hashlib
 import lzma

@@ -1,4 +1,9 @@
-"""What the loaders return: images with labels, photographs, a training and a test set."""
+"""What the loaders return: images with labels, photographs, a training and a test set.
+
+>>> two = LabelledImages(np.zeros((2, 28, 28, 1), np.float32), np.array([3, 5]), "made here")
+>>> two.subset(two.labels == 5).labels.tolist()
+[5]
+"""
 
 from dataclasses import dataclass, field, replace
 

@@ -2,6 +2,10 @@
 
 Every function here returns what it was given in the form that the methods work with, or raises one ``ValueError`` that
 names the argument, says what it got and what it takes.
+
+>>> check_count("k", 0)
+Traceback (most recent call last):
+ValueError: k: got 0; give a whole number, 1 or more
 """
 
 from math import inf
@@ -91,17 +95,17 @@ def check_target(target, n_images, n_outputs, what="the model", name="target"):
         return target
     targets = _plain_array(name, target)
     if targets.dtype.kind not in "iu" or targets.shape not in ((), (n_images,)):
-        raise ValueError(f"{name}: got {said(target)}; give an integer, {n_images} integers, or a function")
+        raise ValueError(f"{name}: got {_said(target)}; give an integer, {n_images} integers, or a function")
     if targets.min() < 0 or targets.max() >= n_outputs:
-        raise ValueError(f"{name}: got {said(target)}; {what} has {n_outputs} outputs, counted from 0")
+        raise ValueError(f"{name}: got {_said(target)}; {what} has {n_outputs} outputs, counted from 0")
     return targets.astype(np.int64)
 
 
 def check_channels(channels, n_channels, name="channels"):
     """Return a list of channels (at least one) as ints."""
     given = [channels] if np.ndim(channels) == 0 else list(channels)
-    if not given or not all(is_whole(c) and 0 <= c < n_channels for c in given):
-        raise ValueError(f"{name}: got {said(channels)}; there are channels 0 to {n_channels - 1}")
+    if not given or not all(_is_whole(c) and 0 <= c < n_channels for c in given):
+        raise ValueError(f"{name}: got {_said(channels)}; there are channels 0 to {n_channels - 1}")
     return [int(c) for c in given]
 
 
@@ -109,15 +113,15 @@ def check_groups(groups, n_channels, name="groups"):
     """Return groups of channels, each a tuple of ints (an empty one is none of the channels)."""
     given = list(groups) if isinstance(groups, tuple | list) else []
     if not given or not all(isinstance(group, tuple | list) for group in given):
-        raise ValueError(f"{name}: got {said(groups)}; give a sequence of sequences of channels, as [(3,), (3, 5)]")
+        raise ValueError(f"{name}: got {_said(groups)}; give a sequence of sequences of channels, as [(3,), (3, 5)]")
     return [tuple(check_channels(group, n_channels, name)) if group else () for group in given]
 
 
 def check_count(name, value, least=1, most=None):
     """Return a whole number: a count, a number of steps, a seed (``least=0``)."""
-    if not is_whole(value) or value < least or (most is not None and value > most):
+    if not _is_whole(value) or value < least or (most is not None and value > most):
         range_ = f"{least} or more" if most is None else f"{least} to {most}"
-        raise ValueError(f"{name}: got {said(value)}; give a whole number, {range_}")
+        raise ValueError(f"{name}: got {_said(value)}; give a whole number, {range_}")
     return int(value)
 
 
@@ -127,14 +131,14 @@ def check_number(name, value, low=-inf, high=inf, open_low=False):
     if not real or not np.isfinite(value) or not low <= value <= high or (open_low and value == low):
         low_ = "" if low == -inf else f" {'above' if open_low else 'from'} {low:g}"
         high_ = "" if high == inf else f" up to {high:g}"
-        raise ValueError(f"{name}: got {said(value)}; give a finite number{low_}{high_}")
+        raise ValueError(f"{name}: got {_said(value)}; give a finite number{low_}{high_}")
     return value
 
 
 def check_choice(name, value, choices):
     """Return one of a few values."""
     if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices):
-        raise ValueError(f"{name}: got {said(value)}; give one of {', '.join(map(repr, choices))}")
+        raise ValueError(f"{name}: got {_said(value)}; give one of {', '.join(map(repr, choices))}")
     return value
 
 
@@ -163,7 +167,7 @@ def check_folder(folder, name="folder", exists=True):
     return path
 
 
-def said(value):
+def _said(value):
     """Return a value as a message names it: as it is written if that is short, else by its kind."""
     text = repr(value)
     if len(text) < 80 and "\n" not in text:
@@ -171,7 +175,7 @@ def said(value):
     return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
-def is_whole(value):
+def _is_whole(value):
     """Tell whether a value is a whole number (a truth value is none)."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 

@@ -3,6 +3,11 @@
 The *target* is a class, whose logit is explained, or with ``layer=`` a channel of that layer: one number for all images
 or one for each. It may also be a function of the logits, or of what the layer outputs, to one number for each image:
 ``lambda logits: logits[:, 4] - logits[:, 9]``.
+
+>>> from interp_helpers.models import load_checkpoint
+>>> _, slopes = gradients(load_checkpoint("mnist_cnn"), np.zeros((2, 28, 28, 1), np.float32), target=3)
+>>> slopes.shape
+(2, 28, 28, 1)
 """
 
 import warnings

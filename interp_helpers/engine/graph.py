@@ -1,4 +1,10 @@
-"""Find the layers of a model, and make models of parts of it. The model itself never changes."""
+"""Find the layers of a model, and make models of parts of it. The model itself never changes.
+
+>>> from interp_helpers.models import load_checkpoint
+>>> model = load_checkpoint("mnist_cnn")
+>>> last_conv_layer(model), kernel_before(find_layer(model, "relu1")).name, logits_model(model).layers[-1].name
+('pool', 'conv1', 'logits')
+"""
 
 from threading import RLock
 from weakref import WeakKeyDictionary
@@ -100,7 +106,7 @@ def kernel_before(layer):
 
     That is the layer itself, or the nearest one before it, as long as all on the way treat each channel alone.
     """
-    while not has_channel_kernels(layer):
+    while not _has_channel_kernels(layer):
         if not isinstance(layer, _CHANNEL_BY_CHANNEL):
             return None
         inputs = inputs_of(layer.output)[1]
@@ -110,14 +116,14 @@ def kernel_before(layer):
     return layer
 
 
-def has_channel_kernels(layer):
+def _has_channel_kernels(layer):
     """Tell whether each output channel of a layer has a kernel of its own, on a known axis."""
     return isinstance(layer, _KERNEL_AXES) and getattr(layer, "data_format", "channels_last") == "channels_last"
 
 
 def channel_kernels(layer):
     """Return the kernels of the output channels of a layer, shape (weights of a channel, channels), float64."""
-    if not has_channel_kernels(layer):
+    if not _has_channel_kernels(layer):
         raise ValueError(
             f"layer: {layer.name!r} ({type(layer).__name__}) has no kernel for each channel; give a convolution or "
             "dense layer, channels last"
@@ -150,7 +156,7 @@ def logits_model(model):
         known = _LOGITS.get(model)
         if known is None or known[0] is not key:
             made = _logits_output(model)
-            _LOGITS[model] = known = (key, None if made is None else submodel(model, made, f"{model.name}_logits"))
+            _LOGITS[model] = known = (key, None if made is None else _submodel(model, made, f"{model.name}_logits"))
     return model if known[1] is None else known[1]
 
 
@@ -162,7 +168,7 @@ def n_outputs(model):
     return shape[-1]
 
 
-def submodel(model, output, name=None):
+def _submodel(model, output, name=None):
     """Return the model from the same input to another symbolic tensor of a model's graph; they share their layers."""
     return keras.Model(model.inputs[0], output, name=name or f"{model.name}_part")
 

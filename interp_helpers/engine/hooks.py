@@ -2,6 +2,13 @@
 
 A hook belongs to one pass and not to the layer: nothing that others share is patched, so several threads may look into
 one model at once, and a pass that is interrupted leaves the model as it was.
+
+>>> from interp_helpers.models import load_checkpoint
+>>> model, blank = load_checkpoint("mnist_cnn"), np.zeros((1, 28, 28, 1), np.float32)
+>>> without_relu = {find_layer(model, "relu1"): lambda inputs: inputs}
+>>> _, recorded = forward(model, blank, [find_layer(model, "conv2")], without_relu)
+>>> [tuple(output.shape) for output in recorded.values()]
+[(1, 24, 24, 32)]
 """
 
 from functools import lru_cache, partial

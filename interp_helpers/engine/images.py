@@ -1,4 +1,8 @@
-"""Blur images, and stretch maps to their size."""
+"""Blur images, and stretch maps to their size.
+
+>>> resize_maps(np.float32([[[0, 1]]]), (1, 4)).tolist()
+[[[0.0, 0.25, 0.75, 1.0]]]
+"""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,11 @@
-"""Run a network once, then again and again from one layer on: for experiments that vary what that layer outputs."""
+"""Run a network once, then again and again from one layer on: for experiments that vary what that layer outputs.
+
+>>> from interp_helpers.models import load_checkpoint
+>>> model = load_checkpoint("mnist_cnn")
+>>> output, _, rest = resume_after(model, model.get_layer("relu1"), np.zeros((2, 28, 28, 1), np.float32))
+>>> rest(output * 0).shape  # the logits when all channels of relu1 are silent
+(2, 10)
+"""
 
 import keras
 import numpy as np

@@ -1,4 +1,11 @@
-"""Channels as points: one property against another, and one value from the highest to the lowest."""
+"""Channels as points: one property against another, and one value from the highest to the lowest.
+
+>>> import matplotlib as mpl
+>>> mpl.use("agg")
+>>> figure = channel_scatter({"two channels": (np.arange(2), np.arange(2))}, "across", "up")
+>>> len(figure.axes)
+1
+"""
 
 import numpy as np
 

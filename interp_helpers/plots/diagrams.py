@@ -1,4 +1,11 @@
-"""Drawings of a network."""
+"""Drawings of a network.
+
+>>> import matplotlib as mpl
+>>> mpl.use("agg")
+>>> figure = network_overview(np.zeros((4, 4, 1)), {"relu1": np.ones((2, 2, 3))}, np.arange(5.0))
+>>> len(figure.axes) > 2
+True
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,9 @@
-"""Images, feature maps and kernels in grids."""
+"""Images, feature maps and kernels in grids.
+
+>>> mpl.use("agg")
+>>> len(image_grid(np.zeros((3, 4, 4)), ["a", "b", "c"]).axes)
+3
+"""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt

@@ -1,4 +1,9 @@
-"""The look of all figures, and what the drawing functions share."""
+"""The look of all figures, and what the drawing functions share.
+
+>>> use_book_style()
+>>> mpl.rcParams["image.cmap"]
+'viridis'
+"""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt

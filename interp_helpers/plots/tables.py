@@ -1,4 +1,11 @@
-"""Tables as coloured squares."""
+"""Tables as coloured squares.
+
+>>> import matplotlib as mpl
+>>> mpl.use("agg")
+>>> figure = confusion_matrices({"": np.eye(3, dtype=int)})
+>>> figure.axes[0].get_xlabel()
+'predicted class'
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
