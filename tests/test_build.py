@@ -16,6 +16,18 @@ from jupyter_cache import get_cache
 
 import execute
 
+INDEX = """---
+jupytext:
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+# A book
+
+```{code-cell} ipython3
+:tags: [remove-input]
+print("from the first page")
+```
+"""
 TOC = "format: jb-book\nroot: book/index\nparts:\n  - chapters: [{file: notebooks/first}, {file: notebooks/second}]\n"
 DATA = "from types import SimpleNamespace\ndef load_mnist():\n    return SimpleNamespace(source='toy')\n"
 
@@ -60,7 +72,8 @@ def book(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "_config.yml", tmp_path)
     write(tmp_path / "_toc.yml", TOC)
-    write(tmp_path / "book" / "index.md", "# A book\n")
+    write(tmp_path / "book" / "index.md", INDEX)
+    write(tmp_path / "book" / "plain.md", "# No code\n")
     write(tmp_path / "book" / "references.bib", "")
     write(tmp_path / "interp_helpers" / "__init__.py", "")
     write(tmp_path / "interp_helpers" / "data.py", DATA)
@@ -75,15 +88,15 @@ def test_build_goes_on_after_a_failure_and_executes_nothing_twice(book):
     code, said = run(book, *build)
     assert code == 1
     assert said.count("FileNotFoundError: [Errno 2] No such file or directory: 'mended'") == 1, said
-    assert "[2 of 2]" in said
+    assert "[3 of 3]" in said
     assert "book: the error of second stands above" in said
     assert not (book / "_build" / "html").exists()
 
     (book / "notebooks" / "mended").touch()
     code, said = run(book, *build)
     assert code == 0, said
-    assert "second done in" in said
-    assert "first starts" not in said
+    assert "[1 of 1] second done" in said
+    assert "Executing" not in said, "only here"
     assert "FileNotFoundError" not in said
     pages = [(book / "_build" / "html" / "notebooks" / f"{name}.html").read_text() for name in ("first", "second")]
     assert "all is well" in pages[0]
@@ -99,14 +112,18 @@ def test_interrupted_build_leaves_no_kernel_and_keeps_what_is_done(book):
     quick = write_notebook(book / "notebooks" / "first.ipynb", "print('done')")
     slow = write_notebook(book / "notebooks" / "second.ipynb", "import time\ntime.sleep(600)")
     command, options = python(book, "book/tools/build_book.py", INTERP_JOBS="2")
-    with subprocess.Popen(command, **options) as process:
-        while "first done" not in (line := process.stdout.readline()):
-            assert line, "the build ended by itself"
-        time.sleep(1)
-        kernels = psutil.Process(process.pid).children(recursive=True)
-        assert kernels
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[0]
+    hear = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # in the background, it is ignored
+    with subprocess.Popen(command, **options, **hear) as process:
+        try:
+            while "first done" not in (line := process.stdout.readline()):
+                assert line, "the build ended by itself"
+            time.sleep(1)
+            kernels = psutil.Process(process.pid).children(recursive=True)
+            assert kernels
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[0]
+        finally:
+            process.kill()
     assert process.returncode == 130, said
     assert "book: stopped; the next call goes on from here" in said
     assert "Traceback" not in said

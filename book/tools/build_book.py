@@ -47,7 +47,7 @@ def execute_chapters(root, at_once):
     cache, damaged = execute.open_cache(root / "_build" / ".jupyter_cache")
     if damaged:
         (root / "_build" / "pages_from").unlink(missing_ok=True)
-    paths = execute.stale(sorted((root / "notebooks").glob("*.ipynb")), cache)
+    paths = execute.stale(execute.sources(root), cache)
     errors = execute.execute_all(paths, cache, at_once, config["execute"]["timeout"])
     for name, error in errors.items():
         print(f"--- {name}\n{error[-3000:]}")

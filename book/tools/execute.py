@@ -15,12 +15,14 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from importlib.metadata import distributions
+from pathlib import Path
 
 import joblib
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.cache.db import NbCacheRecord
+from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
 from nbclient import NotebookClient
 
 # One thread for each kernel, however many notebooks run at once: TensorFlow rounds otherwise with two threads than with
@@ -104,7 +106,7 @@ def open_cache(folder):
         return get_cache(folder), True
     damaged = [record for record in records if not is_readable(cache, record)]
     for record in damaged:
-        print(f"{name_of(record.uri)} is damaged in the cache: it is executed again.", flush=True)
+        print(f"{Path(record.uri).stem} is damaged in the cache: it is executed again.", flush=True)
         NbCacheRecord.remove_record(record.pk, cache.db)
         shutil.rmtree(folder / "executed" / record.hashkey, ignore_errors=True)
     return cache, bool(damaged)
@@ -117,8 +119,16 @@ def is_readable(cache, record):
         return False
 
 
-def name_of(path):
-    return re.search(r"([^/\\]+)\.ipynb$", str(path)).group(1)
+def sources(root):
+    """Return what has code to execute: the notebooks, and pages of MyST with cells."""
+    pages = sorted((root / "book").glob("*.md"))
+    return sorted((root / "notebooks").glob("*.ipynb")) + [
+        page for page in pages if is_myst_markdown_notebook(page.read_text(encoding="utf-8"))
+    ]
+
+
+def read(path):
+    return nbformat.read(path, as_version=4) if path.suffix == ".ipynb" else myst_nb_reader_plugin(str(path))
 
 
 def stale(paths, cache):
@@ -128,7 +138,7 @@ def stale(paths, cache):
 
 def is_cached(path, cache):
     try:
-        return bool(cache.match_cache_notebook(nbformat.read(path, as_version=4)))
+        return bool(cache.match_cache_notebook(read(path)))
     except KeyError:
         return False
 
@@ -150,7 +160,7 @@ def execute_all(paths, cache, at_once, timeout):
     progress, clients, errors = Progress(len(paths)), {}, {}
 
     def work(path):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read(path)
         folder = {"metadata": {"path": str(path.parent)}}
         # times in the cells would make it another notebook, which the cache does not find
         clients[path] = NotebookClient(notebook, timeout=timeout, resources=folder, record_timing=False)
