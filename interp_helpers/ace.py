@@ -4,9 +4,15 @@ ACE looks for theta(y) and phi_1(x_1), ..., phi_p(x_p) that make the mean of (th
 of mean 0 and variance 1 (Breiman and Friedman 1985). It alternates: given theta, each phi is a smooth of what the
 others leave; given the phi, theta is a smooth of their sum. The smoother is Friedman's (1984) supersmoother.
 
-Two engines give the same numbers: ``"reference"`` is the ``ace`` package (0.4.2), which follows Friedman's Fortran
-program, and ``"numba"`` is the same algorithm compiled. The first call compiles, for about ten seconds; the compiled
-code is kept on disk for later sessions (beside this file, or where ``NUMBA_CACHE_DIR`` says).
+Two engines follow Friedman's Fortran program: ``"reference"`` is the ``ace`` package (0.4.2), ``"numba"`` the same
+algorithm compiled. The first call compiles, for about ten seconds. numba keeps the compiled code for later sessions in
+``__pycache__`` beside this file, or where ``NUMBA_CACHE_DIR`` says. Those files are pickles, so only people you trust
+should be able to write there; files that cannot be read or written are ignored. Data are never unpickled.
+
+>>> x = np.linspace(-1, 1, 200)
+>>> y = x**2
+>>> print(f"{abs(np.corrcoef(x, y)[0, 1]):.2f} {ace(x, y).multiple:.2f}")
+0.00 1.00
 
 Breiman, L. and Friedman, J. H. (1985). Estimating optimal transformations for multiple regression and correlation.
 Journal of the American Statistical Association 80, 580-598.
@@ -17,25 +23,18 @@ import io
 import warnings
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 from tqdm.auto import tqdm
 
 ENGINES = ("numba", "reference")
-
-
 MIN_OBSERVATIONS = 10
-
-
 SPANS = (0.05, 0.2, 0.5)  # of the three running lines: Friedman's tweeter, midrange and woofer
-
-
 SPREADS = (1e-50, 1e50)
-
-
 N_STABLE = 3  # so many values of R-squared in a row must agree within the tolerance
 
 
@@ -76,14 +75,9 @@ class AceResult:
 
 @dataclass(frozen=True)
 class AceBatch:
-    """What many solves gave, each array of shape (stacks,), or (stacks, k) for k responses; NaN where there is nothing.
+    """Results of many solves, as in `AceResult`, and the number of outer iterations.
 
-    Attributes
-    ----------
-    multiple, first, r_squared : ndarray of float
-        As in `AceResult`.
-    iterations : ndarray of int
-        Outer iterations.
+    Each is an array of shape (stacks,), or (stacks, k) for k responses; NaN where all columns are constant.
     """
 
     multiple: np.ndarray
@@ -95,10 +89,12 @@ class AceBatch:
 def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
     """Find the transforms of y and of the columns of x that correlate most.
 
+    Where no transform of x explains any of y, theta is undefined: every result is NaN, with a RuntimeWarning.
+
     Parameters
     ----------
     x : array_like, shape (m, p) or (m,)
-        Predictors, one column each; m at least 10, p less than m.
+        Predictors, one column each; m at least 10, p less than m, no column constant.
     y : array_like, shape (m,)
         Response.
     engine : "numba" or "reference"
@@ -115,24 +111,12 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
     -------
     AceResult
 
-    Raises
-    ------
-    ValueError
-        If there are fewer than 10 observations or no more than columns, if lengths differ, if a value is not finite,
-        if y or a column of x is constant, or if an option is unknown.
-
-    Warns
-    -----
-    RuntimeWarning
-        If no transform of x explains any of y: theta is then undefined, and every result NaN.
-
     Notes
     -----
-    The phi are updated in turn, so the order of the columns matters a little; and they start from a linear fit whose
-    stopping rule looks at the coefficients, so the units of x do, if columns differ in scale by orders of magnitude.
-    There, and with nearly as many columns as observations, the engines agree to six or seven digits, otherwise to ten
-    and more. Where a point alone determines a line of the supersmoother (its neighbours are tied), the package divides
-    one rounding error by another; this engine takes the residual of the point before.
+    The phi are updated in turn, so the order of the columns matters a little. The units do not, but for rounding: if
+    many values of a column would be tied without it, results can change in the second digit. With outliers up to
+    10^9 standard deviations R-squared is Friedman's to 12 digits; the package loses digits there, where columns differ
+    in scale by orders of magnitude, and where a point alone determines a line (its neighbours are tied).
     """
     x, y = _real("x", x), _real("y", y)
     x = x[:, None] if x.ndim == 1 else x
@@ -160,35 +144,28 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
 def ace_many(x, y, max_iterations=20, tolerance=0.01, bass=0.0, threads=None):
     """Solve ACE for many stacks of predictors (channels) and many responses (scores, permuted scores) at once.
 
-    The solves are shared out among threads, each of which runs compiled code without the interpreter's lock. The
-    numbers do not depend on how many threads there are.
+    Threads share the solves; the numbers do not depend on how many there are.
 
     Parameters
     ----------
     x : array_like, shape (stacks, m, p)
         A constant column is left out, so stacks of lower rank can be filled up with zeros; if all columns are
-        constant, there is nothing to solve and the results are NaN.
+        constant, the results are NaN.
     y : array_like, shape (m,), (k, m) or (stacks, k, m)
         One response for all stacks; k for all stacks; k for each stack.
     max_iterations, tolerance, bass
         As in `ace`.
     threads : int, optional
-        ``NUMBA_NUM_THREADS`` if not given, which is the number of cores unless the environment says otherwise.
+        ``NUMBA_NUM_THREADS`` if not given: the number of cores unless the environment says otherwise.
 
     Returns
     -------
     AceBatch
-
-    Raises
-    ------
-    ValueError
-        As in `ace`, but for constant columns.
     """
     x, y = _real("x", x), _real("y", y)
     if x.ndim != 3 or y.ndim not in (1, 2, 3) or (y.ndim == 3 and len(y) != len(x)):
-        raise ValueError(
-            f"x has shape {x.shape}, y has shape {y.shape}; they take (stacks, m, p) and (m,), (k, m) or (stacks, k, m)"
-        )
+        takes = "(stacks, m, p) and (m,), (k, m) or (stacks, k, m)"
+        raise ValueError(f"x has shape {x.shape}, y has shape {y.shape}; they take {takes}")
     responses = y.reshape((1,) * (3 - y.ndim) + y.shape)
     _check_data(x, responses)
     _check_options(max_iterations, tolerance, bass)
@@ -221,11 +198,6 @@ def supersmoother(x, y, span=None, bass=0.0):
     -------
     ndarray, shape (m,)
         The smooth at each x, in the order of x.
-
-    Raises
-    ------
-    ValueError
-        As in `ace`.
     """
     x, y = _real("x", x), _real("y", y)
     if x.ndim != 1 or y.ndim != 1:
@@ -263,21 +235,15 @@ def _check_data(x, y):
         raise ValueError(f"x: column {column} has values that are not finite (first in row {row} of stack {stack})")
     if not np.isfinite(y).all():
         raise ValueError("y has values that are not finite")
-    for name, spread in (("x", _spread(x, axis=1)), ("y", _spread(y, axis=2))):
+    with np.errstate(over="ignore"):
+        spreads = {"x": np.ptp(x, axis=1), "y": np.ptp(y, axis=2)}
+    for name, spread in spreads.items():
         extreme = spread[(spread > 0) & ((spread < SPREADS[0]) | (spread > SPREADS[1]))]
         if extreme.size:
-            raise ValueError(
-                f"{name}: values spread over {extreme[0]:g}, whose powers a float does not hold; rescale them"
-            )
-    constant = np.argwhere(_spread(y, axis=2) == 0)
+            raise ValueError(f"{name}: values spread over {extreme[0]:g}, too little or too much; rescale them")
+    constant = np.argwhere(spreads["y"] == 0)
     if constant.size:
         raise ValueError(f"y is constant (row {constant[0, 1]} of stack {constant[0, 0]}): there is nothing to explain")
-
-
-def _spread(values, axis):
-    """Return the largest less the smallest value; infinite if a float does not hold it."""
-    with np.errstate(over="ignore"):
-        return np.ptp(values, axis=axis)
 
 
 def _check_options(max_iterations, tolerance, bass):
@@ -316,19 +282,13 @@ def _reference(x, y, max_iterations, tolerance):
 def _solve_all(x, y, max_iterations, tolerance, bass, threads):
     """Solve every stack of x (stacks, p, m) with its responses of y (1 or stacks, k, m), stacks outside, in threads.
 
-    Threads of Python, not of numba: they need no threading layer, which not every machine has a safe one of.
-
-    Returns
-    -------
-    found : ndarray, shape (stacks * k, 4)
-        multiple, first, R-squared, iterations.
-    theta, phi, history : ndarray, shapes (m,), (p, m), (iterations,)
-        Of the last problem.
+    Return multiple, first, R-squared and iterations (stacks * k, 4), and theta, phi and history of the last problem.
+    The threads are Python's, not numba's, which need a threading layer that not every machine has a safe one of.
     """
     x = np.ascontiguousarray(x)
     # sorted here: numba's sort is slower, and takes longer to compile than all the rest
     x_order, y_order = (np.argsort(values, axis=-1, kind="stable") for values in (x, y))
-    found = np.empty((len(x) * y.shape[1], 4))
+    found = np.tile([np.nan, np.nan, np.nan, 0], (len(x) * y.shape[1], 1))
     n_parts = min(len(found), 16 * threads)
     edges = np.linspace(0, len(found), n_parts + 1).astype(int)
     settings = int(max_iterations), float(tolerance), float(bass)
@@ -348,42 +308,45 @@ def _solve_all(x, y, max_iterations, tolerance, bass, threads):
     return found, *last
 
 
+# Below is what numba compiles. Predictors and y are "variables" here, y being the last. All that depends on the values
+# of a variable but not on what is smoothed along it is computed once for each variable, in its plan.
+
 MULTIPLE, FIRST, R_SQUARED, ITERATIONS = range(4)
-
-
 LEAVES, ENTERS, GAIN, LEVERAGE = range(4)
-
-
 TWEETER, MIDRANGE, WOOFER = range(3)
-
-
-MAX_LEVERAGE = 1 - 1e-10  # from here on only rounding tells the leverage from 1
-
-
+TIED = 1e-12  # points that differ by a smaller share of the range differ by rounding
+MIN_EXACT = 1e-6  # below, 1 - leverage is not computed as a difference
+CANCELLED = 1e-4  # a sum of squares that has fallen to this share is computed anew
 VARIANCE_FLOOR = 1e-3  # a window narrower than this share of the interquartile range has slope 0
-
-
 MIN_BASS_RATIO = 1e-7
-
-
 COLLAPSED = 1e-12  # standard deviation of a theta that is nothing but rounding
 
-
 OPTIONS = {"nogil": True, "error_model": "numpy"}  # division by zero gives inf or NaN, as in NumPy
+Plan = namedtuple("Plan", ["spans", "order", "ranked", "tied", "coefficients"])
 
 
-Plan = namedtuple("Plan", ["order", "ranked", "tied", "coefficients"])
+class _Cache(FunctionCache):
+    """numba's cache on disk, but whatever cannot be read or written there only costs compiling again."""
 
+    def load_overload(self, sig, target_context):
+        with suppress(Exception):  # a truncated pickle raises anything
+            return super().load_overload(sig, target_context)
 
-Scratch = namedtuple("Scratch", ["lines", "residuals", "residual_smooths", "spans", "target", "smooth", "remainder"])
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except Exception:
+            with suppress(Exception):  # an index that cannot be read must go first; a full disk fails again
+                self.flush()
+                super().save_overload(sig, data)
 
 
 def _compiled(function):
     """Compile at the first call; keep the code on disk if there is a folder that can be written."""
-    try:
-        return numba.njit(function, cache=True, **OPTIONS)
-    except RuntimeError:  # "cannot cache function: no locator available"
-        return numba.njit(function, **OPTIONS)
+    dispatcher = numba.njit(function, **OPTIONS)
+    with suppress(RuntimeError):  # "cannot cache function: no locator available"
+        dispatcher._cache = _Cache(function)  # what cache=True does, with numba's own class
+    return dispatcher
 
 
 @_compiled
@@ -394,12 +357,11 @@ def _is_stable(history, tolerance):
 
 @_compiled
 def _solve_range(x, x_order, y, y_order, start, stop, max_iterations, tolerance, bass, found):
-    """Solve the problems from start to stop in the same working storage; return the transforms of the last."""
+    """Solve the problems from start to stop; return the transforms of the last."""
     n_columns, n = x.shape[1:]
     n_responses = y.shape[1]
     phi, theta, history = np.empty((n_columns, n)), np.empty(n), np.empty(max_iterations)
-    plan, scratch = _empty_plan(n_columns + 1, n), _empty_scratch(n)
-    used = np.arange(n_columns)
+    plan, used = _empty_plan(n_columns + 1, n, SPANS), np.arange(n_columns)
     planned, iterations = -1, 0
     for problem in range(start, stop):
         stack, response = problem // n_responses, problem % n_responses
@@ -410,20 +372,14 @@ def _solve_range(x, x_order, y, y_order, start, stop, max_iterations, tolerance,
                 varies[column] = _make_plan(x[stack, column], x_order[stack, column], plan, column)
             used = np.flatnonzero(varies)
         if len(used) == 0:
-            found[problem, :] = np.nan
-            found[problem, ITERATIONS] = 0
             continue
         owner = stack if len(y) > 1 else 0
         scores = y[owner, response]
         _make_plan(scores, y_order[owner, response], plan, n_columns)
-        iterations = _alternate(
-            x[stack], scores, used, plan, scratch, max_iterations, tolerance, bass, phi, theta, history
-        )
-        total = np.zeros(n)
-        for column in used:
-            total += phi[column]
-        found[problem, MULTIPLE] = _correlation(theta, total)
-        found[problem, FIRST] = _correlation(theta, phi[0]) if used[0] == 0 else np.nan
+        iterations = _alternate(x[stack], scores, used, plan, max_iterations, tolerance, bass, phi, theta, history)
+        found[problem, MULTIPLE] = _correlation(theta, phi[used].sum(axis=0))
+        if used[0] == 0:
+            found[problem, FIRST] = _correlation(theta, phi[0])
         found[problem, R_SQUARED] = history[iterations - 1]
         found[problem, ITERATIONS] = iterations
     return theta, phi, history[:iterations].copy()
@@ -432,17 +388,12 @@ def _solve_range(x, x_order, y, y_order, start, stop, max_iterations, tolerance,
 @_compiled
 def _smooth_once(x, order, y, span, bass):
     """Smooth y along x, with one fixed span if it is positive."""
-    n = len(x)
-    plan, scratch, smooth = _empty_plan(1, n), _empty_scratch(n), np.empty(n)
+    plan, smooth = _empty_plan(1, len(x), (span, span, span) if span > 0 else SPANS), np.empty(len(x))
     _make_plan(x, order, plan, 0)
-    target = y[order]
     if span > 0:
-        _plan_span(plan.ranked[0], span, plan.coefficients[0, MIDRANGE])
-        _running_lines(target, plan, 0, MIDRANGE, _half_window(span, n), scratch.smooth)
-        _average_ties(plan, 0, scratch.smooth)
+        smooth[order] = _average_ties(plan, 0, _running_lines(y[order], plan, 0, MIDRANGE))
     else:
-        _supersmooth(target, plan, 0, bass, scratch, scratch.smooth)
-    smooth[order] = scratch.smooth
+        smooth[order] = _supersmooth(y[order], plan, 0, bass)
     return smooth
 
 
@@ -454,56 +405,44 @@ def _correlation(a, b):
 
 
 @_compiled
-def _alternate(x, y, used, plan, scratch, max_iterations, tolerance, bass, phi, theta, history):
+def _alternate(x, y, used, plan, max_iterations, tolerance, bass, phi, theta, history):
     """Run ACE into phi, theta and history; return the number of outer iterations. Follows Friedman's program.
 
-    A phi is replaced only if that raises R-squared. The inner loop ends when a pass over the phi has raised it by no
-    more than the tolerance, the outer loop when its last three values agree within the tolerance.
+    A phi is replaced only if that raises R-squared. The inner loop ends when a pass has raised it by no more than the
+    tolerance, the outer loop when its last three values agree within the tolerance.
     """
-    n_columns, n = x.shape
-    target, smooth, remainder = scratch.target, scratch.smooth, scratch.remainder
     theta[:] = (y - y.mean()) / y.std()
-    for column in used:
+    for column in used:  # in standard deviations: conjugate gradients need columns of like scale
         phi[column] = x[column] - x[column].mean()
+        phi[column] /= phi[column].std()
     _scale_to_fit(theta, phi, used, tolerance)
     r_squared, iterations = 0.0, 0
     while iterations < max_iterations:
         for _ in range(max_iterations):
-            before = r_squared
-            remainder[:] = theta
+            before, remainder = r_squared, theta.copy()
             for column in used:
                 remainder -= phi[column]
             for column in used:
                 order = plan.order[column]
-                for i in range(n):
-                    target[i] = remainder[order[i]] + phi[column, order[i]]
-                _supersmooth(target, plan, column, bass, scratch, smooth)
+                target = (remainder + phi[column])[order]
+                smooth = _supersmooth(target, plan, column, bass)
                 smooth -= smooth.mean()
                 explained = 1 - ((target - smooth) ** 2).mean()
-                if explained <= r_squared:
-                    continue
-                r_squared = explained
-                for i in range(n):
-                    phi[column, order[i]] = smooth[i]
-                    remainder[order[i]] = target[i] - smooth[i]
+                if explained > r_squared:
+                    r_squared = explained
+                    phi[column][order] = smooth
+                    remainder[order] = target - smooth
             if len(used) == 1 or r_squared - before <= tolerance:
                 break
-        order = plan.order[n_columns]
-        remainder[:] = 0
-        for column in used:
-            remainder += phi[column]
-        for i in range(n):
-            target[i] = remainder[order[i]]
-        _supersmooth(target, plan, n_columns, bass, scratch, smooth)
+        order, total = plan.order[-1], phi[used].sum(axis=0)
+        smooth = _supersmooth(total[order], plan, len(phi), bass)
         smooth -= smooth.mean()
         deviation = smooth.std()
         if not deviation > COLLAPSED:
             theta[:], phi[:], history[iterations] = np.nan, np.nan, np.nan
             return iterations + 1
-        smooth /= deviation
-        for i in range(n):
-            theta[order[i]] = smooth[i]
-        r_squared = 1 - ((theta - remainder) ** 2).mean()
+        theta[order] = smooth / deviation
+        r_squared = 1 - ((theta - total) ** 2).mean()
         history[iterations] = r_squared
         iterations += 1
         if _is_stable(history[:iterations], tolerance):
@@ -546,79 +485,84 @@ def _scale_to_fit(theta, phi, used, tolerance):
 
 
 @_compiled
-def _supersmooth(y, plan, variable, bass, scratch, smooth):
-    """Smooth y, which is in the order of the variable, into smooth."""
+def _supersmooth(y, plan, variable, bass):
+    """Smooth y, which is in the order of the variable."""
     n = len(y)
-    lines, residuals, spans = scratch.lines, scratch.residuals, scratch.spans
-    middle = _half_window(SPANS[MIDRANGE], n)
+    lines, errors, spans, between = np.empty((3, n)), np.empty((3, n)), np.empty(n), np.empty(n)
     for s in range(3):
-        _running_lines(y, plan, variable, s, _half_window(SPANS[s], n), lines[s])
-        _cross_validate(y, lines[s], plan.coefficients[variable, s], residuals)
-        _average_ties(plan, variable, lines[s])
-        _running_lines(residuals, plan, variable, MIDRANGE, middle, scratch.residual_smooths[s])
-        _average_ties(plan, variable, scratch.residual_smooths[s])
+        line = _running_lines(y, plan, variable, s)
+        residuals = _cross_validated(y, line, plan.coefficients[variable, s])
+        lines[s] = _average_ties(plan, variable, line)
+        errors[s] = _average_ties(plan, variable, _running_lines(residuals, plan, variable, MIDRANGE))
     for i in range(n):
         best = 0
         for s in range(1, 3):
-            if scratch.residual_smooths[s, i] < scratch.residual_smooths[best, i]:
+            if errors[s, i] < errors[best, i]:
                 best = s
         spans[i] = SPANS[best]
-        if bass > 0:
-            least, widest = scratch.residual_smooths[best, i], scratch.residual_smooths[WOOFER, i]
-            if 0 < least < widest:
-                ratio = max(MIN_BASS_RATIO, least / widest)
-                spans[i] += (SPANS[WOOFER] - spans[i]) * ratio ** (10 - bass)
-    _running_lines(spans, plan, variable, MIDRANGE, middle, smooth)
-    _average_ties(plan, variable, smooth)
+        if bass > 0 and 0 < errors[best, i] < errors[WOOFER, i]:
+            ratio = max(MIN_BASS_RATIO, errors[best, i] / errors[WOOFER, i])
+            spans[i] += (SPANS[WOOFER] - spans[i]) * ratio ** (10 - bass)
+    spans = _average_ties(plan, variable, _running_lines(spans, plan, variable, MIDRANGE))
     for i in range(n):
-        span = min(max(smooth[i], SPANS[TWEETER]), SPANS[WOOFER])
+        span = min(max(spans[i], SPANS[TWEETER]), SPANS[WOOFER])
         lower = TWEETER if span < SPANS[MIDRANGE] else MIDRANGE
         share = (span - SPANS[lower]) / (SPANS[lower + 1] - SPANS[lower])
-        residuals[i] = lines[lower, i] + share * (lines[lower + 1, i] - lines[lower, i])
-    _running_lines(residuals, plan, variable, TWEETER, _half_window(SPANS[TWEETER], n), smooth)
-    _average_ties(plan, variable, smooth)
+        between[i] = lines[lower, i] + share * (lines[lower + 1, i] - lines[lower, i])
+    return _average_ties(plan, variable, _running_lines(between, plan, variable, TWEETER))
 
 
 @_compiled
-def _running_lines(y, plan, variable, s, half, smooth):
+def _running_lines(y, plan, variable, s):
     """Fit a least-squares line in the window around each point. At both ends the window stays where it is."""
     n, x, c = len(y), plan.ranked[variable], plan.coefficients[variable, s]
-    width = min(2 * half + 1, n)
-    x_mean, mean, covariance = x[:width].mean(), y[:width].mean(), 0.0
-    for i in range(width):
-        covariance += (x[i] - x_mean) * (y[i] - mean)
+    half = _half_window(plan.spans[s], n)
+    width, smooth = min(2 * half + 1, n), np.empty(n)
+    mean, covariance = _mean_and_covariance(x[:width], y[:width])
     for i in range(n):
         if half < i < n - half:
-            leaves, enters = y[i - half - 1], y[i + half]
-            covariance -= c[i, LEAVES] * (leaves - mean)
-            mean += (enters - leaves) / width
-            covariance += c[i, ENTERS] * (enters - mean)
+            if np.isnan(c[i, LEAVES]):
+                start = i - half
+                mean, covariance = _mean_and_covariance(x[start : start + width], y[start : start + width])
+            else:
+                leaves, enters = y[i - half - 1], y[i + half]
+                covariance -= c[i, LEAVES] * (leaves - mean)
+                mean += (enters - leaves) / width
+                covariance += c[i, ENTERS] * (enters - mean)
         smooth[i] = covariance * c[i, GAIN] + mean
+    return smooth
 
 
 @_compiled
-def _cross_validate(y, smooth, coefficients, residuals):
+def _mean_and_covariance(x, y):
+    """Return the mean of y, and the sum of the products of x and y about their means."""
+    mean = y.mean()
+    return mean, ((x - x.mean()) * (y - mean)).sum()
+
+
+@_compiled
+def _cross_validated(y, smooth, coefficients):
     """Compute the absolute residual that each point would have if the line were fitted without it."""
-    before = 0.0
+    residuals, before = np.empty(len(y)), 0.0
     for i in range(len(y)):
         if coefficients[i, LEVERAGE] > 0:
             before = abs(y[i] - smooth[i]) * coefficients[i, LEVERAGE]
         residuals[i] = before
+    return residuals
 
 
 @_compiled
 def _average_ties(plan, variable, smooth):
     """Give points with the same x the mean of their values."""
-    if not plan.tied[variable]:
-        return
     x, start = plan.ranked[variable], 0
-    while start < len(x):
+    while plan.tied[variable] and start < len(x):
         stop = start + 1
         while stop < len(x) and x[stop] <= x[start]:
             stop += 1
         if stop > start + 1:
             smooth[start:stop] = smooth[start:stop].mean()
         start = stop
+    return smooth
 
 
 @_compiled
@@ -628,44 +572,31 @@ def _half_window(span, n):
 
 
 @_compiled
-def _empty_plan(n_variables, n):
-    return Plan(
-        np.empty((n_variables, n), np.int64),
-        np.empty((n_variables, n)),
-        np.empty(n_variables, np.bool_),
-        np.empty((n_variables, 3, n, 4)),
-    )
-
-
-@_compiled
-def _empty_scratch(n):
-    lines, residual_smooths = np.empty((3, n)), np.empty((3, n))
-    return Scratch(lines, np.empty(n), residual_smooths, np.empty(n), np.empty(n), np.empty(n), np.empty(n))
+def _empty_plan(n_variables, n, spans):
+    order, ranked = np.empty((n_variables, n), np.int64), np.empty((n_variables, n))
+    return Plan(spans, order, ranked, np.empty(n_variables, np.bool_), np.empty((n_variables, 3, n, 4)))
 
 
 @_compiled
 def _make_plan(values, order, plan, variable):
     """Plan the windows of the three spans along a variable; return whether the variable varies."""
-    n, ranked = len(values), plan.ranked[variable]
-    plan.tied[variable] = False
-    for i in range(n):
-        plan.order[variable, i] = order[i]
-        ranked[i] = values[order[i]]
-        if i > 0 and ranked[i] == ranked[i - 1]:
-            plan.tied[variable] = True
-    if ranked[0] == ranked[-1]:
-        return False
-    for s in range(3):
-        _plan_span(ranked, SPANS[s], plan.coefficients[variable, s])
-    return True
+    ranked = values[order]
+    plan.order[variable], plan.ranked[variable] = order, ranked
+    plan.tied[variable] = (ranked[1:] == ranked[:-1]).any()
+    varies = ranked[0] < ranked[-1]
+    if varies:
+        for s in range(3):
+            _plan_span(ranked, plan.spans[s], plan.coefficients[variable, s])
+    return varies
 
 
 @_compiled
 def _plan_span(x, span, c):
     """Compute what each window's line takes of x: weights of the points that leave and enter, gain, leverage.
 
-    Means and sums of squares are updated from one window to the next (Friedman 1984). The gain turns the window's
-    covariance into the line's rise from the window's mean to the point; the last number, 1 / (1 - leverage), turns a
+    Means and sums of squares are updated from one window to the next (Friedman 1984), and computed anew (the weights
+    are NaN) where little but rounding is left of them, as when an outlier has left. The gain turns the covariance of a
+    window into the line's rise from the window's mean to the point; the last number, 1 / (1 - leverage), turns a
     residual into a cross-validated one (0: not defined, the point alone determines the line).
     """
     n = len(x)
@@ -675,11 +606,12 @@ def _plan_span(x, span, c):
     high = 3 * low
     while x[high - 1] <= x[low - 1]:
         low, high = max(low - 1, 1), min(high + 1, n)
-    floor = (VARIANCE_FLOOR * (x[high - 1] - x[low - 1])) ** 2
-    mean = x[:width].mean()
-    variance = ((x[:width] - mean) ** 2).sum()
+    tied = (TIED * (x[-1] - x[0])) ** 2
+    floor = max((VARIANCE_FLOOR * (x[high - 1] - x[low - 1])) ** 2, tied)
+    mean = variance = largest = 0.0
     factor = width / (width - 1)
     for i in range(n):
+        start = min(max(i - half, 0), n - width)
         if half < i < n - half:
             leaves, enters = x[i - half - 1], x[i + half]
             c[i, LEAVES] = factor * (leaves - mean)
@@ -688,9 +620,18 @@ def _plan_span(x, span, c):
             mean = ((width - 1) * mean + enters) / width
             c[i, ENTERS] = factor * (enters - mean)
             variance += c[i, ENTERS] * (enters - mean)
+        largest = max(largest, variance)
+        if i == 0 or variance < CANCELLED * largest:
+            mean = x[start : start + width].mean()
+            variance = largest = ((x[start : start + width] - mean) ** 2).sum()
+            c[i, LEAVES] = c[i, ENTERS] = np.nan
         distance, leverage = x[i] - mean, 1 / width
         c[i, GAIN] = 0.0
         if variance > floor:
             c[i, GAIN] = distance / variance
             leverage += distance * distance / variance
-        c[i, LEVERAGE] = 1 / (1 - leverage) if leverage < MAX_LEVERAGE else 0.0
+        c[i, LEVERAGE] = 1 / (1 - leverage)
+        if 1 - leverage < MIN_EXACT:
+            others = np.append(x[start:i], x[i + 1 : start + width])
+            left = ((others - others.mean()) ** 2).sum()
+            c[i, LEVERAGE] = factor * variance / left if left > tied else 0.0

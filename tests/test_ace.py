@@ -1,6 +1,7 @@
 """The compiled engine against the ace package, against acepack, and against what is known of the answer."""
 
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from ace.smoother import BasicFixedSpanSmoother
+from ace.smoother import BasicFixedSpanSmoother, BasicFixedSpanSmootherSlowUpdate
 from ace.supersmoother import SuperSmoother
 from conftest import ROOT
 from hypothesis import given, settings
@@ -19,6 +20,9 @@ from interp_helpers.ace import ace, ace_many, supersmoother
 
 with np.load(ROOT / "tests" / "oracles" / "acepack_141.npz", allow_pickle=False) as stored:
     GOLDEN = dict(stored)
+with np.load(ROOT / "tests" / "oracles" / "ace_80_digits.npz", allow_pickle=False) as stored:
+    EXACT = dict(stored)
+EXACT_SAMPLES = runpy.run_path(str(ROOT / "tests" / "oracles" / "ace_80_digits.py"))["samples"]()
 SAMPLES = ("breiman85", "breiman85_sine", "wang04", "channel")
 SHAPES = ((10, 1), (40, 1), (60, 2), (120, 10), (70, 50), (300, 150))
 SEEDS = st.integers(0, 10**6)
@@ -94,6 +98,18 @@ def test_acepack_is_the_same_program_with_alpha_5(name, run, bass):
     assert found.r_squared == pytest.approx(expected, abs=2e-4 if negative_residuals else 1e-7)
 
 
+@pytest.mark.parametrize("name", EXACT)
+def test_rounding_errors_play_no_part(name):
+    """Against Friedman's program in 80 digits: columns of other scales, skewed columns, outliers, ties."""
+    found = ace(*EXACT_SAMPLES[name])
+    np.testing.assert_allclose([found.r_squared, found.multiple, found.first], EXACT[name], rtol=0, atol=1e-10)
+
+
+def test_the_80_digits_are_those_of_another_program():
+    assert EXACT.keys() == EXACT_SAMPLES.keys()
+    assert EXACT["powers of ten"][0] == pytest.approx(0.576224, abs=1e-6)
+
+
 def test_less_smoothing_explains_more():
     for name in SAMPLES:
         assert GOLDEN[f"{name}/alpha_0/r_squared"] - GOLDEN[f"{name}/library/r_squared"] > 0.003
@@ -128,6 +144,18 @@ def test_fixed_span_agrees_with_the_package(span):
     smoother.set_span(span)
     smoother.compute()
     np.testing.assert_allclose(supersmoother(x[:, 0], y, span=span), smoother.smooth_result, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("outlier", [-1e6, -1e9, 1e9])
+def test_an_outlier_leaves_no_rounding_in_later_windows(outlier):
+    """Against the package's lines with every window computed anew. With running sums alone, -1e6 left an error of 2e-4."""
+    x, y = noise(130, 1)
+    x[7] = outlier
+    smoother = BasicFixedSpanSmootherSlowUpdate()
+    smoother.specify_data_set(x[:, 0], y, sort_data=True)
+    smoother.set_span(0.1)
+    smoother.compute()
+    np.testing.assert_allclose(supersmoother(x[:, 0], y, span=0.1), smoother.smooth_result, rtol=0, atol=1e-10)
 
 
 def test_supersmoother_leaves_a_line_alone_and_takes_out_noise():
@@ -330,6 +358,12 @@ def test_units_of_x_and_y_change_nothing(seed):
     assert_same(ace(x.astype(np.float32), y), ace(x.astype(np.float32).astype(float), y), atol=0)
 
 
+@pytest.mark.parametrize("powers", [(0, 3, 6), (-8, 0, 8), (-20, 0, -10), (40, -40, 0)])
+def test_powers_of_ten_of_the_columns_change_nothing(powers):
+    x, y = additive(4)
+    assert_same(ace(x * 10.0 ** np.array(powers), y), ace(x, y), atol=1e-9)
+
+
 @few
 @given(SEEDS, st.sampled_from([np.arctan, np.exp, np.argsort]))
 def test_a_monotone_transform_of_y_leaves_the_multiple_correlation_nearly_unchanged(seed, transform):
@@ -390,6 +424,33 @@ def test_without_a_place_to_keep_compiled_code_it_still_works(tmp_path):
         "print(supersmoother(range(12), range(12))[-1])"
     )
     assert float(in_python(code)) == pytest.approx(11)
+
+
+HALF_WINDOW = (
+    "from interp_helpers.ace import _half_window as f\n"
+    "print(f(0.2, 100), sum(f.stats.cache_hits.values()), sum(f.stats.cache_misses.values()))"
+)
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_truncated_cache_file_only_costs_compiling_again(tmp_path, kind):
+    def run():
+        return in_python(HALF_WINDOW, NUMBA_CACHE_DIR=str(tmp_path)).split()
+
+    assert run() == ["10", "0", "1"]
+    (file,) = tmp_path.rglob(f"*_half_window*.{kind}")
+    file.write_bytes(file.read_bytes()[:20])
+    assert run() == ["10", "0", "1"]
+    assert run() == ["10", "1", "0"]  # the file has been written again
+
+
+def test_a_full_disk_only_costs_compiling_again(tmp_path):
+    resource = pytest.importorskip("resource")
+    full = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (50, {resource.RLIM_INFINITY}))\n"
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    assert in_python(full + HALF_WINDOW, **environment).split() == ["10", "0", "1"]
+    assert not list(tmp_path.rglob("*.nbc"))
+    assert in_python(HALF_WINDOW, **environment).split() == ["10", "0", "1"]
 
 
 def test_threads_follow_numba(tmp_path):

@@ -2,7 +2,7 @@
 
     python tests/oracles/build.py
 
-It needs pip and Python 3.11 (the newest that TensorFlow 2.15 runs on), and takes about four minutes the first time.
+It needs pip and Python 3.11 (the newest that TensorFlow 2.15 runs on), and takes about five minutes the first time.
 With R and its package acepack 1.4.1 (Debian: r-base-core, r-cran-acepack), it runs those too.
 An environment whose pins have not changed is used again; logs are in .oracles.
 """
@@ -22,6 +22,7 @@ RUNS = (
     ("keras3", "tf_keras_vis_087.py"),
     ("keras3", "xplique_golden.py"),
     ("keras3", "acepack_141.py"),
+    ("keras3", "ace_80_digits.py"),
     ("torch", "torch_networks.py"),
 )
 NEEDS = {"acepack_141.py": "Rscript"}
