@@ -135,7 +135,7 @@ def test_a_relation_that_is_not_monotone_is_found_and_noise_is_not(planted):
 
 
 def test_a_dead_channel_has_no_value_and_no_rank(planted):
-    table = pcace(*planted, n_permutations=9, n_subsamples=5).set_index("channel")
+    table = pcace(*planted, n_permutations=9, n_splits=5).set_index("channel")
     assert table["dead"].tolist() == [False, False, True, False]
     assert table.loc[DEAD, ["pcace", "null_median", "p_value", "q_value", "rank", "rank_low"]].isna().all()
     assert sorted(table["rank"].dropna()) == [1, 2, 3]
@@ -204,7 +204,7 @@ def test_held_out_components_see_one_half_only(planted):
 
 
 def test_rank_intervals_hold_the_rank_and_tell_what_is_sure(planted):
-    table = pcace(*planted, n_components=3, n_subsamples=40).set_index("channel").drop(DEAD)
+    table = pcace(*planted, n_components=3, n_splits=40).set_index("channel").drop(DEAD)
     assert table.loc[SQUARED, ["rank_low", "rank", "rank_high"]].tolist() == [1, 1, 1]
     assert ((table["rank_low"] <= table["rank"]) & (table["rank"] <= table["rank_high"])).all()
 
@@ -222,6 +222,20 @@ def test_leading_eigenvectors_are_those_of_lapack(equal):
     assert (module._lanczos(gram, 10) is None) == bool(equal)
 
 
+def test_rank_intervals_hold_the_true_rank_as_often_as_they_say_and_are_not_vacuous():
+    rho, held, width = np.linspace(0.5, 0.15, 8), [], []
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        y = rng.standard_normal(200)
+        shown = rho * y[:, None] + np.sqrt(1 - rho**2) * rng.standard_normal((200, 8))
+        table = pcace(shown, y, seed=seed, n_splits=25)
+        held.append(table["rank_low"].le(range(1, 9)) & table["rank_high"].ge(range(1, 9)))
+        width.append(table["rank_high"] - table["rank_low"])
+        assert table["rank"].between(table["rank_low"], table["rank_high"]).all()
+    assert 0.92 <= np.mean(held) <= 0.995
+    assert np.mean(width) < 5.5
+
+
 # --- what must not matter --------------------------------------------------------------------------------------------
 
 
@@ -235,7 +249,7 @@ def related(seed, n_channels=4):
 @given(st.integers(0, 2**32 - 1), st.permutations(range(4)))
 def test_order_of_channels_does_not_matter(seed, order):
     maps, y = related(seed)
-    table, again = (pcace(m, y, 3, n_permutations=3, n_subsamples=3) for m in (maps, maps[..., order]))
+    table, again = (pcace(m, y, 3, n_permutations=3, n_splits=3) for m in (maps, maps[..., order]))
     expected = table.loc[list(order)].reset_index(drop=True).drop(columns="channel")
     pd.testing.assert_frame_equal(again.drop(columns="channel"), expected)
 
@@ -270,7 +284,7 @@ def test_images_given_twice_leave_the_strong_relation_on_top(seed):
 
 
 def test_results_do_not_depend_on_threads_and_seeds_repeat(planted):
-    options = {"n_permutations": 5, "n_subsamples": 5, "statistic": STATISTICS, "seed": 3}
+    options = {"n_permutations": 5, "n_splits": 5, "statistic": STATISTICS, "seed": 3}
     one, two, again = (pcace(*planted, n_jobs=n, **options) for n in (1, 2, 2))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     pd.testing.assert_frame_equal(two, again, check_exact=True)
@@ -405,7 +419,7 @@ def test_networks_without_a_kernel_behind_the_channels():
     names = ["left", "normalized", "added", "depthwise", "joined"]
     table = rank_channels(model, names, images, 0, n_permutations=0).groupby("layer", sort=False)
     known = table["mean_weight"].apply(lambda values: values.notna().all())
-    assert known.to_dict() == {"left": True, "normalized": True, "added": False, "depthwise": False, "joined": False}
+    assert known.to_dict() == {"left": True, "normalized": True, "added": False, "depthwise": True, "joined": False}
     assert table.size().to_dict() == {"left": 4, "normalized": 4, "added": 4, "depthwise": 3, "joined": 8}
 
 
@@ -645,9 +659,9 @@ def test_data_that_are_refused(planted, change, message):
         {"statistic": ["first", "first"]},
         {"n_permutations": -1},
         {"n_permutations": 2.0},
-        {"n_subsamples": -1},
-        {"n_subsamples": 5, "held_out": True},
-        {"n_components": "half", "n_subsamples": 5},
+        {"n_splits": -1},
+        {"n_splits": 5, "held_out": True},
+        {"n_components": "half", "n_splits": 5},
         {"n_jobs": 0},
         {"n_jobs": True},
         {"seed": None},
@@ -693,8 +707,8 @@ def test_half_is_half_of_the_smaller_side(planted):
 def test_scores_that_few_images_share_do_not_break_the_subsamples():
     rng = np.random.default_rng(0)
     y = np.zeros(24)
-    y[0] = 1
-    table = pcace(rng.standard_normal((24, 3, 3, 2)), y, n_components=2, n_subsamples=20)
+    y[:2] = 1
+    table = pcace(rng.standard_normal((24, 3, 3, 2)), y, n_components=2, n_splits=20)
     assert table["rank_low"].notna().all()
 
 
