@@ -1,6 +1,6 @@
 """How long a whole ranking takes: `make bench`. The aims on two cores, after import and compilation:
 
-the tutorial's ranking, 32 channels x 10 digits x 500 images from images to table, at most 6 s (its own listing would
+the tutorial's ranking, 32 channels x 10 digits x 500 images from images to table, at most 3 s (its own listing would
 take more than 3 hours); the same with 200 permutations, at most 5 minutes.
 """
 

@@ -17,4 +17,4 @@ def test_the_code_of_the_page_runs(tmp_path):
     ran = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
     written = sorted(path.name for path in (tmp_path / "ranking").iterdir())
-    assert written == ["ranking.json", "relu1.parquet", "relu2.parquet"]
+    assert written == ["ranking.json", "relu1.parquet", "relu1.sha256", "relu2.parquet", "relu2.sha256"]

@@ -25,8 +25,9 @@ from interp_helpers.ace import ace
 from interp_helpers.data import load_digits
 from interp_helpers.layers import activations, channel_weights
 from interp_helpers.models import load_checkpoint, logits_model
-from interp_helpers.pcace import STATISTICS, components, group_pcace, pcace, rank_channels
+from interp_helpers.pcace import components, group_pcace, pcace, rank_channels
 
+STATISTICS = ("multiple", "first", "first_absolute")
 M, SIDE = 120, 5
 SQUARED, NOISE, DEAD, WEAK = range(4)
 
@@ -134,7 +135,7 @@ def test_a_relation_that_is_not_monotone_is_found_and_noise_is_not(planted):
 
 
 def test_a_dead_channel_has_no_value_and_no_rank(planted):
-    table = pcace(*planted, n_permutations=9, n_bootstrap=5).set_index("channel")
+    table = pcace(*planted, n_permutations=9, n_splits=5).set_index("channel")
     assert table["dead"].tolist() == [False, False, True, False]
     assert table.loc[DEAD, ["pcace", "null_median", "p_value", "q_value", "rank", "rank_low"]].isna().all()
     assert sorted(table["rank"].dropna()) == [1, 2, 3]
@@ -203,9 +204,36 @@ def test_held_out_components_see_one_half_only(planted):
 
 
 def test_rank_intervals_hold_the_rank_and_tell_what_is_sure(planted):
-    table = pcace(*planted, n_components=3, n_bootstrap=40).set_index("channel").drop(DEAD)
+    table = pcace(*planted, n_components=3, n_splits=40).set_index("channel").drop(DEAD)
     assert table.loc[SQUARED, ["rank_low", "rank", "rank_high"]].tolist() == [1, 1, 1]
     assert ((table["rank_low"] <= table["rank"]) & (table["rank"] <= table["rank_high"])).all()
+
+
+@pytest.mark.parametrize("equal", [0, 2])
+def test_leading_eigenvectors_are_those_of_lapack(equal):
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.standard_normal((220, 220)))[0]
+    spectrum = 0.8 ** np.arange(220)
+    spectrum[1 : 1 + equal] = spectrum[1]  # Lanczos's method alone would miss one of them
+    gram = (axes * spectrum) @ axes.T
+    values, vectors = module._leading(gram.copy(), 10)
+    np.testing.assert_allclose(values, spectrum[:10], rtol=1e-12)
+    np.testing.assert_allclose(gram @ vectors, vectors * values, atol=1e-13)
+    assert (module._lanczos(gram, 10) is None) == bool(equal)
+
+
+def test_rank_intervals_hold_the_true_rank_as_often_as_they_say_and_are_not_vacuous():
+    rho, held, width = np.linspace(0.5, 0.15, 8), [], []
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        y = rng.standard_normal(200)
+        shown = rho * y[:, None] + np.sqrt(1 - rho**2) * rng.standard_normal((200, 8))
+        table = pcace(shown, y, seed=seed, n_splits=25)
+        held.append(table["rank_low"].le(range(1, 9)) & table["rank_high"].ge(range(1, 9)))
+        width.append(table["rank_high"] - table["rank_low"])
+        assert table["rank"].between(table["rank_low"], table["rank_high"]).all()
+    assert 0.92 <= np.mean(held) <= 0.995
+    assert np.mean(width) < 5.5
 
 
 # --- what must not matter --------------------------------------------------------------------------------------------
@@ -221,7 +249,7 @@ def related(seed, n_channels=4):
 @given(st.integers(0, 2**32 - 1), st.permutations(range(4)))
 def test_order_of_channels_does_not_matter(seed, order):
     maps, y = related(seed)
-    table, again = (pcace(m, y, 3, n_permutations=3, n_bootstrap=3) for m in (maps, maps[..., order]))
+    table, again = (pcace(m, y, 3, n_permutations=3, n_splits=3) for m in (maps, maps[..., order]))
     expected = table.loc[list(order)].reset_index(drop=True).drop(columns="channel")
     pd.testing.assert_frame_equal(again.drop(columns="channel"), expected)
 
@@ -242,7 +270,7 @@ def test_monotone_transforms_of_the_score_hardly_matter_where_there_is_a_relatio
     maps = rng.standard_normal((200, 4, 4, 2)) + np.outer(shown, [2, 0.7])[:, None, None]
     y = shown**2 + 0.3 * rng.standard_normal(200)
     moved = (y - y.min() + 0.1) ** power
-    table, again = (pcace(maps, logits_model, 3) for logits_model in (y, moved))
+    table, again = (pcace(maps, scores, 3) for scores in (y, moved))
     np.testing.assert_allclose(again["pcace"], table["pcace"], atol=0.1)
 
 
@@ -256,7 +284,7 @@ def test_images_given_twice_leave_the_strong_relation_on_top(seed):
 
 
 def test_results_do_not_depend_on_threads_and_seeds_repeat(planted):
-    options = {"n_permutations": 5, "n_bootstrap": 5, "statistic": STATISTICS, "seed": 3}
+    options = {"n_permutations": 5, "n_splits": 5, "statistic": STATISTICS, "seed": 3}
     one, two, again = (pcace(*planted, n_jobs=n, **options) for n in (1, 2, 2))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     pd.testing.assert_frame_equal(two, again, check_exact=True)
@@ -356,6 +384,28 @@ def test_targets(mnist):
         np.testing.assert_allclose(table["pcace"], pcace(maps, y)["pcace"], atol=1e-3, err_msg=str(target))
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_classes_of_every_integer_type(tiny, kind):
+    labels = np.arange(20) % 2
+    for target in (labels, np.array(1), np.array([0, 1])):
+        table = rank_tiny(tiny, names="norm", target=target.astype(kind), n_permutations=0)
+        pd.testing.assert_frame_equal(table, rank_tiny(tiny, names="norm", target=target, n_permutations=0))
+
+
+def test_channels_first_and_nan_are_refused(tiny):
+    model = keras.Sequential(
+        [keras.Input((2, 6, 6)), layers.MaxPooling2D(2, data_format="channels_first", name="pool")]
+    )
+    model.add(layers.ReLU(name="relu"))
+    images = np.random.default_rng(0).random((20, 2, 6, 6)).astype(np.float32)
+    for name in ("pool", "relu"):
+        with pytest.raises(ValueError, match="channels first"):
+            rank_channels(model, name, images, images.mean(axis=(1, 2, 3)), 3)
+    tiny[0].layers[1].set_weights([np.full_like(weight, np.nan) for weight in tiny[0].layers[1].get_weights()])
+    with pytest.raises(ValueError, match="not finite"):
+        rank_tiny(tiny)
+
+
 def test_networks_without_a_kernel_behind_the_channels():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((6, 6, 3))
@@ -369,7 +419,7 @@ def test_networks_without_a_kernel_behind_the_channels():
     names = ["left", "normalized", "added", "depthwise", "joined"]
     table = rank_channels(model, names, images, 0, n_permutations=0).groupby("layer", sort=False)
     known = table["mean_weight"].apply(lambda values: values.notna().all())
-    assert known.to_dict() == {"left": True, "normalized": True, "added": False, "depthwise": False, "joined": False}
+    assert known.to_dict() == {"left": True, "normalized": True, "added": False, "depthwise": True, "joined": False}
     assert table.size().to_dict() == {"left": 4, "normalized": 4, "added": 4, "depthwise": 3, "joined": 8}
 
 
@@ -403,6 +453,7 @@ def test_a_killed_run_goes_on_where_it_was_and_gives_the_same(mnist, tmp_path, m
     killed = subprocess.run([sys.executable, "-c", LONG, folder, "2"], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert sorted(path.name for path in folder.glob("*.parquet")) == ["dense1.parquet", "relu1.parquet"]
+    assert not list(folder.glob(".*"))
     names, options = ["relu1", "dense1", "pool"], {"n_permutations": 3, "max_memory": 0.004}
     written = []
     write = module._write_table
@@ -432,8 +483,119 @@ def test_a_folder_of_other_results_is_refused(mnist, tmp_path):
     with pytest.raises(ValueError, match="other network"):
         rank_channels(other, "dense1", images, 2, n_permutations=0, folder=tmp_path)
     rank_channels(mnist, "dense1", images, 2, np.int64(10), n_permutations=np.int64(0), folder=tmp_path)
-    with pytest.raises(ValueError, match="other n_components and options"):
+    with pytest.raises(ValueError, match="other n_components and n_permutations"):
         rank_channels(mnist, "dense1", images, 2, n_permutations=1, n_components=5, folder=tmp_path)
+
+
+@pytest.fixture
+def tiny():
+    """A network of two small layers whose names differ by a character that no file name has, and its images."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4, 4, 1))
+    x = layers.Conv2D(3, 2, name="a--b")(inputs)
+    x = layers.Flatten()(layers.BatchNormalization(name="norm")(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    return model, np.random.default_rng(0).random((20, 4, 4, 1)).astype(np.float32)
+
+
+def rank_tiny(tiny, folder=None, names=("a--b", "norm"), target=1, **options):
+    return rank_channels(tiny[0], names, tiny[1], target, 3, folder=folder, **{"n_permutations": 2} | options)
+
+
+def test_a_folder_at_home(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    rank_tiny(tiny, "~/ranking")
+    assert (tmp_path / "home" / "ranking" / "norm.parquet").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def alter(path):
+    table = pd.read_parquet(path)
+    table.assign(pcace=table["pcace"] / 2).to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip,
+        alter,
+        lambda path: path.write_bytes(path.read_bytes()[:300]),
+        lambda path: pd.read_parquet(path)[:2].to_parquet(path),
+        lambda path: path.write_bytes((path.parent / "norm.parquet").read_bytes()),
+        lambda path: [
+            os.replace(path.with_name("norm" + end), path.with_suffix(end)) for end in (".parquet", ".sha256")
+        ],
+        lambda path: path.with_suffix(".sha256").unlink(),
+    ],
+)
+def test_a_table_that_was_altered_is_refused(tiny, tmp_path, damage):
+    table, path = rank_tiny(tiny, tmp_path), tmp_path / "a--b.parquet"
+    damage(path)
+    with pytest.raises(ValueError, match=r"folder: .*a--b.parquet is damaged, or of another ranking; delete it"):
+        rank_tiny(tiny, tmp_path)
+    path.unlink()
+    pd.testing.assert_frame_equal(rank_tiny(tiny, tmp_path), table, check_exact=True)
+
+
+def test_tables_of_other_settings_are_refused_when_the_note_is_lost(tiny, tmp_path):
+    rank_tiny(tiny, tmp_path)
+    note = tmp_path / "ranking.json"
+    note.write_text("{")
+    with pytest.raises(ValueError, match=r"ranking.json is damaged; delete it"):
+        rank_tiny(tiny, tmp_path)
+    note.unlink()
+    with pytest.raises(ValueError, match="of another ranking"):
+        rank_tiny(tiny, tmp_path, seed=1)
+
+
+def test_two_runs_in_one_folder_both_finish(tiny, tmp_path):
+    expected = rank_tiny(tiny)
+    for attempt in range(3):
+        both, found = threading.Barrier(2), []
+
+        def run(folder=tmp_path / str(attempt), both=both, found=found):
+            both.wait()
+            found.append(rank_tiny(tiny, folder))
+
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert len(found) == 2
+        for table in found:
+            pd.testing.assert_frame_equal(table, expected, check_exact=True)
+
+
+def test_temporary_files_have_names_of_their_own(tmp_path, monkeypatch):
+    moved, move = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(a), move(a, b)))
+    for content in (b"1", b"2"):
+        module._replace(tmp_path / "x", content)
+    assert len(set(moved)) == 2
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"2"]
+
+
+def test_the_same_network_compiled_or_frozen_goes_on(tiny, tmp_path):
+    table = rank_tiny(tiny, tmp_path)
+    tiny[0].compile("adam", "mse")
+    pd.testing.assert_frame_equal(rank_tiny(tiny, tmp_path), table)
+    tiny[0].trainable = False
+    pd.testing.assert_frame_equal(rank_tiny(tiny, tmp_path), table)
+    tiny[0].set_weights([2 * weight for weight in tiny[0].get_weights()])
+    with pytest.raises(ValueError, match="other network"):
+        rank_tiny(tiny, tmp_path)
+
+
+def test_layers_have_files_of_their_own(tmp_path):
+    files = {path for name in ("a/b", "a--b", "a%2Fb", "../a", "a.b") for path in module._files(tmp_path, name)}
+    assert len(files) == 10
+    assert all(path.parent == tmp_path for path in files)
 
 
 def test_a_cluster_that_loses_a_worker_gives_the_table_of_one_process(mnist):
@@ -469,12 +631,13 @@ def broken(values, change):
         (lambda x, y: (x[:9], y[:9]), "got 9"),
         (lambda x, y: (x, y[:-1]), "scores: got float64 of shape"),
         (lambda x, y: (x, np.ones(M)), "all are 1"),
-        (lambda x, y: (x, broken(y, lambda v: v.put(3, np.nan))), "scores: 1 of 120 are not finite"),
+        (lambda x, y: (x, broken(y, lambda v: v.put(3, np.nan))), "scores: there are values that are NaN"),
         (lambda x, y: (broken(x, lambda v: v.put(3, np.inf)), y), "activations"),
-        (lambda x, y: (x[..., 0], y), "activations: got shape"),
-        (lambda x, y: (x[..., :0], y), "activations: got shape"),
+        (lambda x, y: (x[..., 0], y), "activations: got float32 of shape"),
+        (lambda x, y: (x[..., :0], y), "activations: got float32 of shape"),
         (lambda x, y: (x.astype(complex), y), "complex"),
         (lambda x, y: (x.astype(str), y), "give real numbers"),
+        (lambda x, y: (np.ma.masked_less(x, 0), y), "masked"),
         (lambda x, y: (x, y.astype(str)), "scores"),
     ],
 )
@@ -496,8 +659,9 @@ def test_data_that_are_refused(planted, change, message):
         {"statistic": ["first", "first"]},
         {"n_permutations": -1},
         {"n_permutations": 2.0},
-        {"n_bootstrap": -1},
-        {"n_bootstrap": 5, "held_out": True},
+        {"n_splits": -1},
+        {"n_splits": 5, "held_out": True},
+        {"n_components": "half", "n_splits": 5},
         {"n_jobs": 0},
         {"n_jobs": True},
         {"seed": None},
@@ -508,7 +672,7 @@ def test_data_that_are_refused(planted, change, message):
 def test_options_that_are_refused(planted, options, mnist, digits_of_one_class):
     with pytest.raises(ValueError, match=next(iter(options)).replace("held_out", "n_")):
         pcace(*planted, **options)
-    if options.get("n_components") not in (M, M // 2):
+    if options.get("n_components") not in (M, M // 2, "half"):
         with pytest.raises(ValueError):  # noqa: PT011 - the same check, seen above
             rank_channels(mnist, "relu1", digits_of_one_class, 2, **options)
 
@@ -540,11 +704,11 @@ def test_half_is_half_of_the_smaller_side(planted):
     assert components(maps.mean(axis=(1, 2)), 10).shape == (4, M, 1)
 
 
-def test_scores_that_few_images_share_do_not_break_the_bootstrap():
+def test_scores_that_few_images_share_do_not_break_the_subsamples():
     rng = np.random.default_rng(0)
-    y = np.zeros(12)
-    y[0] = 1
-    table = pcace(rng.standard_normal((12, 3, 3, 2)), y, n_components=2, n_bootstrap=50)
+    y = np.zeros(24)
+    y[:2] = 1
+    table = pcace(rng.standard_normal((24, 3, 3, 2)), y, n_components=2, n_splits=20)
     assert table["rank_low"].notna().all()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from interp_helpers.ace import ace_many
 from interp_helpers.attribution import class_activation_map
 from interp_helpers.data import load_photos
-from interp_helpers.engine.hooks import batches
+from interp_helpers.engine.hooks import batches, memory_passes
 from interp_helpers.layers import activations
 from interp_helpers.metrics import inside_ratio, top_k_mask
 from interp_helpers.models import efficientnet_lite0, load_network, logits_model
@@ -25,7 +25,7 @@ N_IMAGES = 300
 BATCHES = batches(N_IMAGES, 25)
 N_PERMUTATIONS = 20
 N_HALF = 64  # channels of a layer with half as many components: each takes as long as ten with ten
-GROUP = 2.5e9  # bytes of activations held at once
+MEMORY = 2.5  # gigabytes of activations held at once
 ENDINGS = ("stem_relu", "expand_relu", "depthwise_relu", "project_norm", "head_relu")  # behind each convolution
 FEW = ("stem_relu", *(f"block{number}_project_norm" for number in (1, 3, 5, 7, 9, 11, 13, 15, 16)))
 
@@ -164,14 +164,9 @@ def of_the_picture(images, y):
 
 def recorded(model, images, names):
     """Yield the name and the maps of each layer; the network runs once for as many as fit into memory."""
-    group, held = [], 0
-    for name in names:
-        size = 4 * len(images) * np.prod(model.get_layer(name).output.shape[1:])
-        if group and held + size > GROUP:
-            yield from activations(model, images, group, batch_size=25).items()
-            group, held = [], 0
-        group, held = [*group, name], held + size
-    yield from activations(model, images, group, batch_size=25).items()
+    whole = {name: (np.prod(model.get_layer(name).output.shape[1:]), 1) for name in names}  # no layer is cut in two
+    for part in memory_passes(whole, len(images), MEMORY):
+        yield from activations(model, images, list(dict(part)), batch_size=25).items()
 
 
 def prepared(network, name):
