@@ -71,15 +71,13 @@ def maximize(
     blur, jitter : float, int
         Pixels: standard deviation of a blur after every step; largest random shift before each gradient.
     fourier : bool
-        Change the spectrum instead of the pixels, each frequency scaled by its wavelength (Olah et al. 2017).
+        Change the spectrum, each frequency scaled by its wavelength, not the pixels (Olah et al. 2017).
     pixel_range : (float, float) or None
         Pixels are kept inside; None lets them go anywhere. (The rest as in `attribution.saliency`.)
     start : ndarray, shape (N, height, width, channels), optional
         Images to begin with; by default random pixels over `pixel_range`.
 
-    Returns
-    -------
-    Maximized
+    Returns a `Maximized`.
     """
     model = check_model(model)
     if target is None and layer is None:
@@ -112,11 +110,7 @@ def load_ideal_digits():
 
 # how the ideal digits of the book are made
 IDEAL_DIGITS = {"n_steps": 200, "l2": 0.1, "total_variation": 100.0}
-
-
 _IDEAL_DIGITS = []
-
-
 _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
 
 

@@ -289,11 +289,7 @@ def _finished(values, colorize):
 
 
 _EPSILON = 1e-7  # what Keras 2 adds to denominators
-
-
 _WITH_MAPS = ("Conv", "DepthwiseConv", "SeparableConv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool")
-
-
 _GRAD_MODIFIERS = {
     None: lambda gradient: gradient,
     "absolute": np.abs,

@@ -195,8 +195,6 @@ _WINDOWS = (
     keras.layers.MaxPooling2D,
     keras.layers.AveragePooling2D,
 )
-
-
 _POSITION_BY_POSITION = (
     keras.layers.ReLU,
     keras.layers.Activation,

@@ -148,7 +148,7 @@ def test_fixed_span_agrees_with_the_package(span):
 
 @pytest.mark.parametrize("outlier", [-1e6, -1e9, 1e9])
 def test_an_outlier_leaves_no_rounding_in_later_windows(outlier):
-    """Against the package's lines with every window computed anew. With running sums alone, -1e6 left an error of 2e-4."""
+    """Against the package's lines, every window computed anew. With running sums alone, -1e6 left an error of 2e-4."""
     x, y = noise(130, 1)
     x[7] = outlier
     smoother = BasicFixedSpanSmootherSlowUpdate()
