@@ -194,25 +194,21 @@ def rank_channels(
 
     Parameters
     ----------
-    model : keras.Model
     layers : str or sequence of str
         Names of layers with channels last: (N, height, width, channels), or (N, channels).
     images : ndarray, shape (N, height, width, channels), float
         At least 10; several hundred, usually of one class.
     target : int, sequence or dict
-        The score that is to be explained: that of a class; of each image's own class (N ints: a mixed set); the mean
-        score of some classes (a list shorter than N), or a weighted mean (dict from class to weight); or N other
-        values, floats, one for each image (regression; whole numbers would be classes).
+        The score to be explained: of a class; of each image's own class (N ints: a mixed set); the mean of some classes
+        (a list shorter than N) or a weighted mean (dict from class to weight); N values of your own (floats).
     n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
         As in `pcace`.
     max_memory : float
-        Gigabytes that the recorded activations may take (what the network itself needs for a batch is not counted). If
-        the layers output more, the network runs several times, each time for some of the channels.
-    batch_size : int
+        Gigabytes that the recorded activations may take; if the layers output more, the network runs several times.
     folder : path, optional
-        Where to keep the result of each layer, as Parquet, as soon as it is there (needs pyarrow). Called again with
-        the same folder, an interrupted run goes on with the first layer that is missing. A folder of another network
-        (weights, layers), other images, another target or other settings is refused, and so is a file that was altered.
+        Where to keep the result of each layer, as Parquet (needs pyarrow). Called again with the same folder, an
+        interrupted run goes on with the first layer that is missing. A folder of another network, other images or
+        settings is refused, and so is a file that was altered.
 
     Returns
     -------
