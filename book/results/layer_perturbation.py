@@ -67,8 +67,8 @@ def relative(model, names, test):
 
 def confused(model, name, test):
     """Return the confusion matrix after the last step of the source."""
-    with move_weights(model, name, 50 * 0.005, relative=False):
-        predicted = model.predict(test.images, batch_size=500, verbose=0).argmax(axis=1)
+    moved = move_weights(model, name, 50 * 0.005, relative=False)
+    predicted = moved.predict(test.images, batch_size=500, verbose=0).argmax(axis=1)
     return confusion_matrix(test.labels, predicted, labels=range(10)).tolist()
 
 
