@@ -194,27 +194,23 @@ def rank_channels(
 
     Parameters
     ----------
-    layers : str or sequence of str
-        Names of layers with channels last: (N, height, width, channels), or (N, channels).
-    images : ndarray, shape (N, height, width, channels), float
-        At least 10; several hundred, usually of one class.
+    layers : str or sequence of str; with channels last, (N, height, width, channels) or (N, channels)
+    images : ndarray, shape (N, height, width, channels), float; several hundred, usually of one class
     target : int, sequence or dict
         The score to be explained: of a class; of each image's own class (N ints: a mixed set); the mean of some classes
         (a list shorter than N) or a weighted mean (dict from class to weight); N values of your own (floats).
     n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
         As in `pcace`.
-    max_memory : float
-        Gigabytes that the recorded activations may take; if the layers output more, the network runs several times.
+    max_memory : float; gigabytes that the activations may take, else the network runs several times
     folder : path, optional
-        Where to keep the result of each layer, as Parquet (needs pyarrow). Called again with the same folder, an
-        interrupted run goes on with the first layer that is missing. A folder of another network, other images or
-        settings is refused, and so is a file that was altered.
+        Where to keep the result of each layer, as Parquet (needs pyarrow): an interrupted run goes on with the first
+        layer that is missing. A folder of another network, other images or settings, or an altered file, is refused.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `pcace` after layer, and before mean_weight and reverse (of the kernel that makes the channel:
-        for ``relu1`` that of ``conv1``; NaN if there is none). Ranks and q-values are those within the layer.
+        The columns of `pcace` after layer, and before mean_weight and reverse (of the kernel that makes the channel;
+        NaN if there is none). Ranks and q-values are those within the layer.
     """
     model, names = check_model(model), [layers] if isinstance(layers, str) else list(layers)
     if not names or len(set(names)) < len(names):
@@ -228,7 +224,7 @@ def rank_channels(
     check_number("max_memory", max_memory, 0, open_low=True)
     shapes = _shapes(found, scoring, images[:1])
     for shape in shapes.values():
-        work.components_of(prod(shape[:-1]))
+        work.components_of(prod(shape[:-1]))  # refuses too many of them
     keep = None if folder is None else _claimed(folder, model, images, wanted, options[:-1])
     tables = {name: _read_table(keep, name) for name in names}
     missing = {name: shapes[name] for name in names if tables[name] is None}
