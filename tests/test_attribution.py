@@ -278,6 +278,14 @@ def test_cam_needs_global_average_pooling():
 # --- averages of gradients -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("between", [kl.Activation("tanh"), kl.ReLU(), kl.Dense(3, activation="relu")])
+def test_cam_is_refused_where_the_weights_of_the_last_layer_are_not_all(between):
+    ends = [kl.GlobalAveragePooling2D(), between, kl.Dense(2)]
+    model = keras.Sequential([keras.Input((6, 6, 1)), kl.Conv2D(3, 3), *ends])
+    with pytest.raises(ValueError, match="does not end in global average pooling and one dense layer"):
+        class_activation_map(model, np.zeros((1, 6, 6, 1), np.float32), 0)
+
+
 def test_smoothgrad_without_noise_is_saliency():
     model = small_cnn()
     np.testing.assert_allclose(
