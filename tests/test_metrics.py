@@ -63,7 +63,7 @@ def test_rank_agreement_does_not_depend_on_scale():
     assert np.isnan(rank_agreement(maps, np.ones_like(maps))).all()
 
 
-def test_overlap_counts_pixels():
+def test_iou_counts_pixels():
     truth = np.zeros((1, 4, 4), bool)
     truth[0, 0] = True
     maps = np.zeros((1, 4, 4))
@@ -98,14 +98,14 @@ def test_deletion_and_insertion_of_a_known_order():
     assert deletion.shape == (1, 82)
 
 
-def test_strongest_marks_exactly_so_many_places():
+def test_top_k_mask_marks_exactly_so_many_positions():
     maps = np.array([[[0.0, 3.0], [2.0, 1.0]], [[5.0, 5.0], [5.0, 5.0]]])
     assert metrics.top_k_mask(maps, 2).tolist() == [[[False, True], [True, False]], [[True, True], [False, False]]]
     with pytest.raises(ValueError, match="k: got"):
         metrics.top_k_mask(maps, 5)
 
 
-def test_concentration_of_maps_whose_answer_is_known():
+def test_inside_ratio_of_maps_whose_answer_is_known():
     """1 for an even map, places over region for one that is nowhere else, 0 outside, NaN for a silent one."""
     region = metrics.top_k_mask(np.random.default_rng(0).random((3, 7, 7)), 10)
     inside = np.repeat(np.repeat(region, 4, axis=1), 4, axis=2)
@@ -114,7 +114,7 @@ def test_concentration_of_maps_whose_answer_is_known():
     np.testing.assert_allclose(found, np.tile([1, 4.9, 0, np.nan, 4.9], (3, 1)))
 
 
-def test_concentration_on_random_regions_is_one_on_average():
+def test_inside_ratio_on_random_regions_is_one_on_average():
     rng = np.random.default_rng(1)
     maps = np.repeat(rng.random((1, 6, 6, 2)), 4000, axis=0)
     found = metrics.inside_ratio(maps, metrics.top_k_mask(rng.random((4000, 3, 3)), 2))
@@ -122,7 +122,7 @@ def test_concentration_on_random_regions_is_one_on_average():
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 7), (3, 5, 7), (3, 7, 5)])
-def test_concentration_refuses_regions_that_do_not_fit(shape):
+def test_inside_ratio_refuses_regions_that_do_not_fit(shape):
     with pytest.raises(ValueError, match="region: got"):
         metrics.inside_ratio(np.ones((3, 14, 14, 4)), np.ones(shape, bool))
 
