@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import nbformat
 import psutil
@@ -238,72 +239,58 @@ def test_damaged_notebook_is_executed_again(cached, capsys, damage):
 # --- nbval on what the build executed --------------------------------------------------------------------------------
 
 
-def nbval(root):
-    """Run nbval on the notebook of a toy book, as `make test` does."""
-    options = ["--nbval-lax", "-c", os.devnull, "--rootdir", root, "-p", "replay", "-p", "no:cacheprovider"]
-    return run(root, "-m", "pytest", *options, root / "notebooks" / "first.ipynb")
-
-
-def checked(book, output):
-    """A notebook that says when it runs, and whose stored output is checked."""
-    tags = ["nbval-check-output"]
-    return write_notebook(book / "notebooks" / "first.ipynb", "open('ran', 'w').close()\nprint(6 * 7)", [output], tags)
+def write_checked(book, name, stored, code="print(6 * 7)"):
+    """Write a notebook that leaves a file when it runs, and whose output is checked against the stored one."""
+    code = f"open('{name} ran', 'w').close()\n{code}"
+    return write_notebook(book / "notebooks" / f"{name}.ipynb", code, [printed(stored)], ["nbval-check-output"])
 
 
 def cache_as_executed(book, path, output):
-    """Make a build of the present state, in which the cell gave this output."""
-    command, options = python(book, "-c", "import execute, pathlib; execute.clear_if_stale(pathlib.Path.cwd())")
-    subprocess.run(command, **options, check=True)
     executed = nbformat.read(path, as_version=4)
     executed.cells[1].outputs = [output]
     execute.store(get_cache(book / "_build" / ".jupyter_cache"), path, executed, 1)
+    return path
 
 
-def test_nbval_takes_what_the_build_executed(book):
-    cache_as_executed(book, checked(book, printed("42\n")), printed("42\n"))
-    code, said = nbval(book)
-    assert code == 0, said
-    assert "1 passed" in said
-    assert not (book / "notebooks" / "ran").exists()
+def nbval(book):
+    """Run nbval on a toy book, as `make test` does; return what it says, by notebook, and the notebooks that ran."""
+    options = ["--nbval-lax", "-c", os.devnull, "--rootdir", book, "-p", "replay", "-p", "no:cacheprovider", "-rA"]
+    _, said = run(book, "-m", "pytest", *options, book / "notebooks")
+    results = {name: result for result, name in re.findall(r"^(PASSED|FAILED) notebooks/(\w+)", said, re.M)}
+    return said, results, {path.name.split()[0] for path in (book / "notebooks").glob("* ran")}
 
 
-def test_nbval_notices_an_output_that_is_not_the_stored_one(book):
-    cache_as_executed(book, checked(book, printed("43\n")), printed("42\n"))
-    code, said = nbval(book)
-    assert code == 1
-    assert "Cell outputs differ" in said
-    assert not (book / "notebooks" / "ran").exists()
+@pytest.fixture
+def built(book, monkeypatch):
+    """A book whose build is of the present state."""
+    monkeypatch.setattr("interp_helpers.data.load_mnist", lambda: SimpleNamespace(source="toy"))
+    execute.clear_if_stale(book)
+    return book
 
 
-def test_nbval_notices_an_error_of_the_build(book):
+def test_nbval_checks_what_the_build_executed(built):
     error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"])
-    cache_as_executed(book, checked(book, printed("42\n")), error)
-    code, said = nbval(book)
-    assert code == 1
-    assert "Cell execution caused an exception" in said
+    cache_as_executed(built, write_checked(built, "same", "42\n"), printed("42\n"))
+    cache_as_executed(built, write_checked(built, "differs", "43\n"), printed("42\n"))
+    cache_as_executed(built, write_checked(built, "raised", "42\n"), error)
+    cache_as_executed(built, write_checked(built, "changed", "42\n"), printed("42\n"))
+    write_checked(built, "changed", "35\n", "print(5 * 7)")
+    damaged = cache_as_executed(built, write_checked(built, "damaged", "42\n"), printed("another\n"))
+    key = get_cache(built / "_build" / ".jupyter_cache").match_cache_notebook(execute.read(damaged)).hashkey
+    (built / "_build" / ".jupyter_cache" / "executed" / key / "base.ipynb").write_text("{")
+    said, results, ran = nbval(built)
+    assert [name for name, result in results.items() if result == "FAILED"] == ["differs", "raised"], said
+    assert sorted(results) == ["changed", "damaged", "differs", "raised", "same"], said
+    assert "Cell outputs differ" in said
     assert "ValueError: no" in said
+    assert ran == {"changed", "damaged"}, "the cache does not have them as they are"
 
 
-@pytest.mark.parametrize("change", ["no build", "code", "package", "damage"])
-def test_nbval_executes_where_there_is_no_build_of_this_state(book, change):
-    path = checked(book, printed("42\n"))
-    if change != "no build":
-        cache_as_executed(book, path, printed("of another state\n"))
-    if change == "code":
-        write_notebook(path, "open('ran', 'w').close()\nprint(5 * 7)", [printed("35\n")], ["nbval-check-output"])
-    if change == "package":
-        write(book / "interp_helpers" / "other.py", "")
-    if change == "damage":
-        (stored,) = (book / "_build" / ".jupyter_cache" / "executed").glob("*/base.ipynb")
-        stored.write_text(stored.read_text()[:100])
-    code, said = nbval(book)
-    assert code == 0, said
-    assert "1 passed" in said
-    assert (book / "notebooks" / "ran").exists()
-
-
-def test_nbval_notices_what_it_executes_itself(book):
-    checked(book, printed("43\n"))
-    assert nbval(book)[0] == 1
-    write_notebook(book / "notebooks" / "first.ipynb", "raise ValueError('no')")
-    assert nbval(book)[0] == 1
+def test_nbval_executes_where_the_build_is_of_another_state(built):
+    cache_as_executed(built, write_checked(built, "same", "42\n"), printed("of another state\n"))
+    cache_as_executed(built, write_checked(built, "raises", "42\n", "1 / 0"), printed("42\n"))
+    write(built / "interp_helpers" / "other.py", "")
+    said, results, ran = nbval(built)
+    assert results == {"same": "PASSED", "raises": "FAILED"}, said
+    assert "ZeroDivisionError" in said
+    assert ran == {"same", "raises"}
