@@ -3,9 +3,8 @@
 Every function here returns what it was given in the form that the methods work with, or raises one ``ValueError`` that
 names the argument, says what it got and what it takes.
 
->>> check_count("k", 0)
-Traceback (most recent call last):
-ValueError: k: got 0; give a whole number, 1 or more
+>>> check_channels([0, 3], 4)
+[0, 3]
 """
 
 from math import inf
