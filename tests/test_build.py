@@ -165,11 +165,14 @@ def test_a_kernel_that_dies_is_a_failure(tmp_path):
     assert "Kernel died" in errors["first"]
 
 
-def test_jobs(monkeypatch):
+def test_jobs_are_asked_for_or_fit_cores_and_memory(monkeypatch):
     monkeypatch.setenv("INTERP_JOBS", "3")
     assert execute.jobs() == 3
     monkeypatch.delenv("INTERP_JOBS")
-    assert execute.jobs() == execute.cores() >= 1
+    monkeypatch.setattr(execute, "cores", lambda: 4)
+    for gigabytes, jobs in ((1, 1), (7, 3), (64, 4)):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda total=gigabytes * 10**9: SimpleNamespace(total=total))
+        assert execute.jobs() == jobs
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5"])

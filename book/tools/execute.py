@@ -4,6 +4,7 @@ What has been executed lies in Jupyter's cache, ``_build/.jupyter_cache``, under
 results depend on is summed up in ``_build/made_from``.
 """
 
+import atexit
 import hashlib
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import joblib
 import nbformat
+import psutil
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.cache.db import NbCacheRecord
@@ -41,12 +43,13 @@ ONE_THREAD = dict.fromkeys(
 )
 # The order of the first build, in which nothing has been measured: the chapters that take longest start first.
 LONGEST = ["01_mnist_cnn", "11_pcace", "12_comparisons", "09_variation_methods", "07_layer_perturbation"]
+NEEDED = 2 * 10**9  # bytes: what the kernel of a chapter takes at most
 ANSI = re.compile(r"\x1b\[[\d;]*m")
 
 
 def jobs():
-    """Return how many notebooks to execute at once: INTERP_JOBS, else the number of cores."""
-    asked = os.environ.get("INTERP_JOBS") or str(cores())
+    """Return how many notebooks to execute at once: INTERP_JOBS, else one for each core that has memory for it."""
+    asked = os.environ.get("INTERP_JOBS") or str(max(1, min(cores(), psutil.virtual_memory().total // NEEDED)))
     if not asked.isdigit() or int(asked) < 1:
         raise ValueError(f"INTERP_JOBS: got {asked!r}; give a positive whole number")
     return int(asked)
@@ -165,7 +168,10 @@ def execute_all(paths, cache, at_once, timeout):
         # times in the cells would make it another notebook, which the cache does not find
         clients[path] = NotebookClient(notebook, timeout=timeout, resources=folder, record_timing=False)
         with progress.of(path.stem) as began:
-            clients[path].execute(env={**os.environ, **ONE_THREAD}, stderr=subprocess.DEVNULL)
+            try:
+                clients[path].execute(env={**os.environ, **ONE_THREAD}, stderr=subprocess.DEVNULL)
+            finally:
+                atexit.unregister(clients[path]._cleanup_kernel)  # which fails at exit where the kernel died
             return notebook, time.monotonic() - began
 
     with ThreadPoolExecutor(at_once) as pool:
