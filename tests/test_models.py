@@ -212,7 +212,7 @@ def test_every_call_loads_another_model_and_a_changed_file_is_read_again(monkeyp
 
 @pytest.mark.parametrize("name", ["mnist_cnn", "street"])
 def test_what_is_loaded_is_what_the_file_holds(name):
-    """As Keras loads it, also the state of the dropout layers."""
+    """As Keras loads it, which seeds the dropout layers by Python's random state."""
     ours, of_keras = load_checkpoint(name), keras.models.load_model(models.CHECKPOINTS / f"{name}.keras")
     assert [layer.name for layer in ours.layers] == [layer.name for layer in of_keras.layers]
     for a, b in zip(ours.variables, of_keras.variables, strict=True):

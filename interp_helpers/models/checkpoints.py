@@ -32,11 +32,10 @@ def load_checkpoint(name):
     """
     card, path = checkpoint_card(name), CHECKPOINTS / f"{name}.keras"
     modified = path.stat().st_mtime_ns if path.exists() else None
-    config, values = _read(path, modified, card["sha256"], card.get("architecture"))
+    config, weights = _read(path, modified, card["sha256"], card.get("architecture"))
     with architectures._seeded(None):
         model = keras.models.model_from_json(config)
-    for variable, value in zip(model.variables, values, strict=True):
-        variable.assign(value)
+    model.set_weights(weights)
     return model
 
 
@@ -69,7 +68,8 @@ def save_checkpoint(model, path, describe):
     bare.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
     bare.save(path)
     _repack(path)
-    saved = keras.models.load_model(path, compile=False, safe_mode=True)
+    with architectures._seeded(None):
+        saved = keras.models.load_model(path, compile=False, safe_mode=True)
     card = {"name": path.stem, **describe(saved), "versions": versions(), "sha256": _sha256(path)}
     path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return card
@@ -83,7 +83,7 @@ def versions():
 
 @lru_cache(maxsize=8)
 def _read(path, modified, sha256, architecture):
-    """Return the configuration and the values of all variables of a file; one that was modified is read again."""
+    """Return the configuration and the weights of a file; one that was modified is read again."""
     if modified is None or _sha256(path) != sha256:
         raise ValueError(f"{path} is missing or not the file its card describes: reinstall interp_helpers")
     with architectures._seeded(None):
@@ -93,7 +93,7 @@ def _read(path, modified, sha256, architecture):
             model = getattr(architectures, architecture)(seed=None)
             with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:  # Keras reads it piece by piece
                 model.load_weights(archive.extract("model.weights.h5", folder))
-    return model.to_json(), [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+    return model.to_json(), model.get_weights()
 
 
 def _sha256(path):
