@@ -296,7 +296,7 @@ class _Work:
 
     @property
     def statistics(self):
-        return [self.statistic] if isinstance(self.statistic, str) else list(self.statistic)
+        return list(self.statistic) if isinstance(self.statistic, tuple | list) else [self.statistic]
 
     @property
     def halved(self):

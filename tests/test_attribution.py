@@ -500,7 +500,7 @@ def test_explain_has_one_shape_for_every_method():
         (lambda m: occlusion_map(m, IMAGES, 9), "target: got 9"),
         (lambda m: explain(m, IMAGES, 0, "lime"), "method: got 'lime'; give one of 'saliency'"),
         (lambda m: explain(m, IMAGES[0], 0, "edges"), "images: got shape"),
-        (lambda m: deletion_insertion(m, IMAGES, 0, np.zeros((3, 5, 6))), "maps: got shape"),
+        (lambda m: deletion_insertion(m, IMAGES, 0, np.zeros((3, 5, 6))), "maps: got float64 of shape"),
         (lambda m: deletion_insertion(m, IMAGES, 0, np.zeros((3, 6, 6)), n_steps=0), "n_steps: got 0"),
     ],
 )

@@ -198,7 +198,7 @@ def test_good_input_is_taken(function):
 @pytest.mark.parametrize(("function", "name", "bad"), cases())
 def test_bad_input_is_refused_by_name(function, name, bad):
     bad = bad() if inspect.isfunction(bad) else bad
-    with pytest.raises(ValueError, match=r"^[\w\[\]', =.]+(:|=)") as refused:
+    with pytest.raises(ValueError, match=r"^[\w\[\]', =.()\"]+(:|=)") as refused:
         function(**good_arguments(function) | {name: bad})
     assert "\n" not in str(refused.value)
 

@@ -442,11 +442,11 @@ def test_prepare_takes_what_photographs_are(lite0):
     [
         (np.zeros((224, 224, 3)), r"give \(N, height, width, 3\)"),
         (np.zeros((0, 224, 224, 3)), r"give \(N, height, width, 3\), N > 0"),
-        (np.zeros((1, 224, 224, 1)), r"got shape \(224, 224, 1\)"),
-        (np.full((1, 224, 224, 3), 200.0), "floats from 200 to 200; give floats in"),
-        (np.full((1, 224, 224, 3), -0.5), "floats from -0.5"),
-        (np.full((1, 224, 224, 3), np.nan), "floats from nan"),
-        (np.zeros((1, 224, 224, 3), int), "got int64; give uint8"),
+        (np.zeros((1, 224, 224, 1)), r"of shape \(224, 224, 1\)"),
+        (np.full((1, 224, 224, 3), 200.0), "from 200 to 200; give floats in"),
+        (np.full((1, 224, 224, 3), -0.5), "from -0.5"),
+        (np.full((1, 224, 224, 3), np.nan), "NaN or infinite"),
+        (np.zeros((1, 224, 224, 3), int), "got int64 from 0 to 0"),
     ],
 )
 def test_prepare_refuses_the_rest(lite0, photographs, message):

@@ -43,7 +43,7 @@ def test_questions_can_be_read_without_scripts(monkeypatch):
     monkeypatch.setattr("jupyterquiz.display_quiz", lambda *questions, **options: None)
     quiz("01_mnist_cnn")
     (page,) = shown
-    questions = json.loads((PACKAGE / "quizzes" / "01_mnist_cnn.json").read_text(encoding="utf-8"))
+    questions = json.loads((PACKAGE.parent / "book" / "quizzes" / "01_mnist_cnn.json").read_text(encoding="utf-8"))
     assert page.startswith("<noscript>")
     assert page.endswith("</noscript>")
     for question in questions:

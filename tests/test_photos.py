@@ -497,7 +497,7 @@ def test_rows_without_a_file_name_are_named_by_their_number(tmp_path, capsys):
         ("file,target\nStra\xdfe.png,1\n".encode("latin-1"), "is not in UTF-8; save it in UTF-8"),
         (b"", "cannot be read as CSV"),
         (b'file,target\n"a.png,1\n', "cannot be read as CSV"),
-        (b"file,target\n", "table: got DataFrame; give a DataFrame with rows"),
+        (b"file,target\n", "table: has no rows"),
     ],
 )
 def test_tables_that_cannot_be_read(tmp_path, content, message):

@@ -185,7 +185,7 @@ def _graph(model):
 def _run(model, in_place_of, images, **options):
     """Run the graph of a model, each operation by what `in_place_of` returns for it; as ``Functional.call`` does."""
     graph = _graph(model)
-    images = keras.ops.convert_to_tensor(images, dtype=graph.inputs[0].dtype)
+    images = keras.ops.convert_to_tensor(keras.tree.flatten(images)[0], dtype=graph.inputs[0].dtype)
     outputs = keras.tree.flatten(graph._run_through_graph([images], operation_fn=in_place_of))
     return outputs[0] if len(outputs) == 1 else outputs
 
