@@ -293,7 +293,7 @@ def test_mean_digits_are_those_of_500():
     digits = load_digits()
     means = mean_digits(digits)
     assert_means = np.stack([digits.images[500 * k : 500 * (k + 1)].mean(axis=0) for k in range(10)])
-    np.testing.assert_allclose(means.images, assert_means, rtol=1e-6)  # the sums run in another order
+    np.testing.assert_allclose(means.images, assert_means, rtol=1e-5)  # float32 sums in another order
     assert means.labels.tolist() == list(range(10))
 
 
