@@ -10,6 +10,7 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
@@ -135,6 +136,82 @@ def picture_tabs(draw, first, second, alt, name):
     return HTML(f'<div id="{name}"><style>{style}</style>{"".join(menus)}{"".join(pictures)}</div>')
 
 
+def picture_slider(draw, title, states, alt, name, start=0):
+    """Draw a figure for every state, and let the reader slide through them; works without a kernel.
+
+    A slider with two buttons beside it, for mouse, touch and the arrow keys. Without scripts, in print and on paper the
+    figure of the first state stands there.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(state)`` returns a Matplotlib figure; all of one size, at most some twenty.
+    title : str
+        What the slider moves, for example ``"components"``.
+    states : sequence
+        Each is written beside the slider.
+    alt : str
+        Alternative text of each picture, with ``{0}`` for the state.
+    name : str
+        Identifies the slider on its page.
+    start : int
+        Which state is shown first.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
+    from IPython.display import HTML
+
+    states = list(states)
+    if len(states) < 2 or not 0 <= start < len(states):
+        raise ValueError(f"states, start: got {len(states)} and {start}; give two states or more, and one of them")
+    pictures = "".join(
+        f'<img alt="{escape(alt.format(state))}" src="data:image/png;base64,{_png(draw(state))}"'
+        f"{'' if i == start else ' hidden'}>"
+        for i, state in enumerate(states)
+    )
+    said = escape(json.dumps([str(state) for state in states]))
+    move = "const b=this.closest('.picture-slider'),r=b.querySelector('input')"
+    show = (
+        f"{move},n=+r.value,t=JSON.parse(b.dataset.states)[n];b.querySelector('output').textContent=t;"
+        "r.setAttribute('aria-valuetext',t);b.querySelectorAll('img').forEach((p,i)=>p.hidden=i!==n)"
+    )
+    step = f"{move};r.value=+r.value+({{}});r.oninput()"
+    button = '<button type="button" aria-label="{}" onclick="{}">{}</button>'
+    controls = (
+        f'<label for="{name}">{escape(title)}</label> {button.format("back", step.format(-1), "&#9664;")} '
+        f'<input type="range" id="{name}" min="0" max="{len(states) - 1}" step="1" value="{start}" '
+        f'aria-valuetext="{escape(str(states[start]))}" oninput="{show}"> '
+        f"{button.format('forward', step.format(1), '&#9654;')} <output>{escape(str(states[start]))}</output>"
+    )
+    return HTML(
+        f'<div class="picture-slider" data-states="{said}"><style>{_SLIDER_STYLE}</style>'
+        f'<div class="controls">{controls}</div>{pictures}</div>'
+    )
+
+
+def vector(figure):
+    """Show a drawing as vectors (SVG), sharp at any size, and close it.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+
+    Returns
+    -------
+    IPython.display.SVG
+    """
+    from IPython.display import SVG
+
+    drawn = io.BytesIO()
+    # no date and no random names, so that a drawing is the same file in each build
+    with mpl.rc_context({"svg.hashsalt": "book"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return SVG(drawn.getvalue())
+
+
 def explorer(draw, start, **choices):
     """Let the reader choose what is drawn: menus and sliders where somebody is there, one figure on a page.
 
@@ -205,6 +282,13 @@ def _questions_to_read(questions):
     return f"<noscript><ol>{''.join(page)}</ol></noscript>"
 
 
+_SLIDER_STYLE = (
+    ".picture-slider .controls{display:flex;flex-wrap:wrap;align-items:center;gap:.5em;margin:0 0 .4em;font-size:17px} "
+    ".picture-slider label{font-weight:bold} .picture-slider input{flex:1 1 8em;max-width:24em} "
+    ".picture-slider button{font-size:1em;min-width:2.2em;min-height:2.2em} .picture-slider output{min-width:4em} "
+    ".picture-slider img{max-width:100%;background:white} .picture-slider img[hidden]{display:none} "
+    "@media print{.picture-slider .controls{display:none}}"
+)
 _QUIZ_COLOURS = {
     "--jq-multiple-choice-bg": "#31688e",
     "--jq-mc-button-bg": "#ffffff",

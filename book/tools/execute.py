@@ -109,7 +109,7 @@ def open_cache(folder):
         return get_cache(folder), True
     damaged = [record for record in records if not is_readable(cache, record)]
     for record in damaged:
-        print(f"{Path(record.uri).stem} is damaged in the cache: it is executed again.", flush=True)
+        print(f"{name_of(Path(record.uri))} is damaged in the cache: it is executed again.", flush=True)
         NbCacheRecord.remove_record(record.pk, cache.db)
         shutil.rmtree(folder / "executed" / record.hashkey, ignore_errors=True)
     return cache, bool(damaged)
@@ -125,9 +125,17 @@ def is_readable(cache, record):
 def sources(root):
     """Return what has code to execute: the notebooks, and pages of MyST with cells."""
     pages = sorted((root / "book").glob("*.md"))
-    return sorted((root / "notebooks").glob("*.ipynb")) + [
-        page for page in pages if is_myst_markdown_notebook(page.read_text(encoding="utf-8"))
-    ]
+    return notebooks(root) + [page for page in pages if is_myst_markdown_notebook(page.read_text(encoding="utf-8"))]
+
+
+def notebooks(root):
+    """Return the lessons, and then their audits."""
+    return [path for folder in ("notebooks", "notebooks/audit") for path in sorted((root / folder).glob("*.ipynb"))]
+
+
+def name_of(path):
+    """Return what messages call a notebook: ``10_ace``, and its audit ``audit/10_ace``."""
+    return f"audit/{path.stem}" if path.parent.name == "audit" else path.stem
 
 
 def read(path):
@@ -152,7 +160,7 @@ def store(cache, path, notebook, seconds):
 
 
 def longest_first(paths):
-    return sorted(paths, key=lambda path: (LONGEST.index(path.stem) if path.stem in LONGEST else len(LONGEST), path))
+    return sorted(paths, key=lambda path: (LONGEST.index(name_of(path)) if name_of(path) in LONGEST else 99, path))
 
 
 def execute_all(paths, cache, at_once, timeout):
@@ -167,7 +175,7 @@ def execute_all(paths, cache, at_once, timeout):
         folder = {"metadata": {"path": str(path.parent)}}
         # times in the cells would make it another notebook, which the cache does not find
         clients[path] = NotebookClient(notebook, timeout=timeout, resources=folder, record_timing=False)
-        with progress.of(path.stem) as began:
+        with progress.of(name_of(path)) as began:
             try:
                 clients[path].execute(env={**os.environ, **ONE_THREAD}, stderr=subprocess.DEVNULL)
             finally:
@@ -184,7 +192,7 @@ def execute_all(paths, cache, at_once, timeout):
                     try:
                         store(cache, tasks[task], *task.result())
                     except Exception as error:  # whatever stopped this chapter is its own affair
-                        errors[tasks[task].stem] = ANSI.sub("", str(error)) or type(error).__name__
+                        errors[name_of(tasks[task])] = ANSI.sub("", str(error)) or type(error).__name__
         except BaseException:
             for task in tasks:
                 task.cancel()

@@ -7,6 +7,7 @@ python book/tools/links.py --check    write nothing, fail if a file is not as it
 import json
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -31,15 +32,17 @@ def written():
     files[ROOT / "book" / "index.md"] = to_colab(
         (ROOT / "book" / "index.md").read_text(encoding="utf-8"), repository, branch
     )
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        files[path] = notebook(path.read_text(encoding="utf-8"), path.name, repository, branch)
+    notebooks = (ROOT / "notebooks").glob("*.ipynb"), (ROOT / "notebooks" / "audit").glob("*.ipynb")
+    for path in sorted(chain(*notebooks)):
+        name = path.relative_to(ROOT).as_posix()
+        files[path] = notebook(path.read_text(encoding="utf-8"), name, repository, branch)
     return files
 
 
 def notebook(text, name, repository, branch):
     content = json.loads(text)
-    badges = f"[Open in Colab]({colab(repository, branch, f'notebooks/{name}')})"
-    badges += f" · [Source]({repository}/blob/{branch}/notebooks/{name})"
+    badges = f"[Open in Colab]({colab(repository, branch, name)})"
+    badges += f" · [Source]({repository}/blob/{branch}/{name})"
     for cell in content["cells"]:
         source = "".join(cell["source"])
         source = re.sub(r"^\[Open in Colab\]\(.*$", lambda _: badges, source, flags=re.M)
@@ -56,7 +59,7 @@ def readme(text, repository, branch, site):
 
 
 def to_colab(text, repository, branch):
-    link = re.compile(r"https://colab\.research\.google\.com/github/\S+?/(notebooks/\w+\.ipynb)")
+    link = re.compile(r"https://colab\.research\.google\.com/github/\S+?/(notebooks/[\w/]+\.ipynb)")
     return link.sub(lambda match: colab(repository, branch, match.group(1)), text)
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import nbformat
 from jupyter_cache import get_cache
 
+import execute
+
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = {"keep_output", "nbval-check-output"}
 
 
 def main():
     cache = get_cache(ROOT / "_build" / ".jupyter_cache")
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in execute.notebooks(ROOT):
         _, executed = cache.merge_match_into_notebook(nbformat.read(path, as_version=4))
         outputs = {cell["id"]: cell.get("outputs", []) for cell in executed.cells}
         notebook = json.loads(path.read_text(encoding="utf-8"))

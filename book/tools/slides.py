@@ -87,6 +87,8 @@ def plain_markdown(text, values):
     text = re.sub(r"^```\{bibliography\}.*?^```\n?", "", text, flags=re.M | re.S)
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
     text = re.sub(r"\{glue:text\}`([^`]+)`", lambda match: values[match.group(1)], text)
+    text = re.sub(r"\{numref\}`fig-[^`]+`", "the figure", text)
+    text = re.sub(r"\{(?:ref|numref|term|doc)\}`([^`<]+?)\s*(?:<[^`]*>)?`", r"\1", text)
     text = re.sub(r"\s*\{cite(?::\w+)?\}`[^`]+`", "", text)
     text = re.sub(r"\]\((?:\.\./(book)/)?(\w+)\.(?:ipynb|md)", page_of_the_book, text)
     text = re.sub(r"\n*\*\*Time\.\*\* \{chapter-time\}.*", "", text)

@@ -9,7 +9,7 @@ Nothing is unpickled, every published set is checked against its content, and no
 """
 
 from interp_helpers.data.cifar10 import CIFAR10_CLASSES, load_cifar10
-from interp_helpers.data.digits import EMBEDDED, cluttered, load_digits, load_mnist, stroke_shape
+from interp_helpers.data.digits import EMBEDDED, cluttered, load_digits, load_mnist, running_case, stroke_shape
 from interp_helpers.data.images import LabelledImages, NotAvailable, Photographs, Split
 from interp_helpers.data.photos import (
     centre_crop,
@@ -23,4 +23,4 @@ from interp_helpers.data.scenes import StreetScenes, street_scenes
 __all__ = ["LabelledImages", "NotAvailable", "Photographs", "Split", "StreetScenes"]
 __all__ += ["CIFAR10_CLASSES", "EMBEDDED", "load_cifar10", "load_digits", "load_mnist", "load_photos"]
 __all__ += ["centre_crop", "cluttered", "imagenet_classes", "load_photos_with_targets", "random_crops"]
-__all__ += ["street_scenes", "stroke_shape"]
+__all__ += ["running_case", "street_scenes", "stroke_shape"]

@@ -6,6 +6,7 @@
 
 import os
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,25 @@ def load_digits():
     """
     pixels, labels = _embedded_digits()
     return LabelledImages(_scaled(pixels), labels.copy(), EMBEDDED)
+
+
+class RunningCase(NamedTuple):
+    """The digit and the channel that every lesson looks at: images (1, 28, 28, 1), its label, and what was read."""
+
+    images: np.ndarray
+    label: int
+    read_as: int
+    layer: str
+    channel: int
+
+
+def running_case():
+    """Load the case that runs through the lessons: a 2 that the network reads as a 7, and the first reverse channel.
+
+    The digit is number 1368 of `load_digits`. The channel is the one of ``relu1`` whose kernel has the lowest mean
+    weight.
+    """
+    return RunningCase(load_digits().images[1368:1369], label=2, read_as=7, layer="relu1", channel=3)
 
 
 def load_mnist(*, leave_out_digits=False):

@@ -11,7 +11,7 @@
 """
 
 from interp_helpers.plots.curves import channel_scatter, ranking
-from interp_helpers.plots.diagrams import architecture, network_overview
+from interp_helpers.plots.diagrams.network import architecture, network_overview
 from interp_helpers.plots.images import channels, image_grid, map_table, patches
 from interp_helpers.plots.style import ACCENT, AMBER, INK, MUTED, PALE, WIDTH, quantize_palette, use_book_style
 from interp_helpers.plots.tables import channel_heatmap, confusion_matrices
