@@ -14,9 +14,9 @@ from pathlib import Path
 
 from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
-from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
+from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
 AUDIT = re.compile(r"notebooks/audit/0*(\d+)_")
 WORDS_A_MINUTE, SECONDS_A_FIGURE, SECONDS_A_LINE_OF_CODE = 200, 20, 4
@@ -45,7 +45,7 @@ def leave_thebe_out(app, config):
 
 def number_audits(app):
     """Give audits numbers of their own, once Sphinx has numbered them on from the lessons."""
-    number_all = TocTreeCollector.assign_section_numbers
+    number_all = TocTreeCollectorWithStyles.assign_section_numbers
 
     def assign_section_numbers(self, env):
         changed = number_all(self, env)
@@ -58,7 +58,7 @@ def number_audits(app):
                 place["secnumber"] = (first, *place["secnumber"][1:])
         return changed
 
-    TocTreeCollector.assign_section_numbers = assign_section_numbers
+    TocTreeCollectorWithStyles.assign_section_numbers = assign_section_numbers
 
 
 def note_effort(app, doctree):
