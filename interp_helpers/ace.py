@@ -74,26 +74,20 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
 
     Where no transform of x explains any of y, theta is undefined: every result is NaN, with a RuntimeWarning.
 
-    Parameters
-    ----------
-    x : array_like, shape (m, p) or (m,)
-        Predictors, one column each; m at least 10, p less than m, no column constant.
-    y : array_like, shape (m,)
-    engine : "numba" or "reference"
-        Compiled, or the ``ace`` package (hundreds of times slower).
-    max_iterations : int
-        Most outer iterations, and most passes over the phi in each.
-    tolerance : float
-        Stop when R-squared has changed by no more than this over three outer iterations.
-    bass : float
-        0 to 10: how much the supersmoother prefers wide spans (Friedman's alpha). The ``ace`` package takes 0, acepack
-        5.
-
-    Notes
-    -----
     The phi are updated in turn, so the order of the columns matters a little. The units do not, but for rounding: if
     many values of a column would be tied without it, results can change in the second digit. The package loses digits
     with outliers far away, and where columns differ in scale by orders of magnitude; this engine does not.
+
+    Parameters
+    ----------
+    x : array_like, shape (m, p) or (m,); predictors, one column each; m at least 10, p less than m, no column constant
+    y : array_like, shape (m,)
+    engine : "numba" or "reference"; compiled, or the ``ace`` package (hundreds of times slower)
+    max_iterations : int; most outer iterations, and most passes over the phi in each
+    tolerance : float; stop when R-squared has changed by no more than this over three outer iterations
+    bass : float
+        0 to 10: how much the supersmoother prefers wide spans (Friedman's alpha). The ``ace`` package takes 0, acepack
+        5.
     """
     x, y = _real("x", x), _real("y", y)
     x = x[:, None] if x.ndim == 1 else x
@@ -129,8 +123,7 @@ def ace_many(x, y, max_iterations=20, tolerance=0.01, bass=0.0, threads=None):
         A constant column is left out, so stacks of lower rank can be filled up with zeros.
     y : array_like, shape (m,), (k, m) or (stacks, k, m)
         One response for all stacks; k for all stacks; k for each stack.
-    max_iterations, tolerance, bass
-        As in `ace`.
+    max_iterations, tolerance, bass : as in `ace`
     threads : int, optional
         ``NUMBA_NUM_THREADS`` if not given: the number of cores unless the environment says otherwise.
     """
@@ -159,12 +152,10 @@ def supersmoother(x, y, span=None, bass=0.0):
 
     Parameters
     ----------
-    x, y : array_like, shape (m,)
-        m at least 10. Points with the same x get the same value.
+    x, y : array_like, shape (m,); m at least 10. Points with the same x get the same value
     span : float, optional
         Share of the points in the window, more than 0 and at most 1, for one running line of fixed span.
-    bass : float
-        As in `ace`.
+    bass : float; as in `ace`
     """
     x, y = _real("x", x), _real("y", y)
     if x.ndim != 1 or y.ndim != 1:

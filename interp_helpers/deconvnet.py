@@ -26,8 +26,7 @@ def max_pool_with_switches(maps, size=2):
     Returns
     -------
     pooled : tensor, shape (N, height // size, width // size, channels)
-    switches : tensor of int64, same shape
-        Flat position of each maximum in (height, width, channels) of its image.
+    switches : tensor of int64, same shape; flat position of each maximum in (height, width, channels) of its image
     """
     return tf.nn.max_pool_with_argmax(maps, size, size, "VALID")
 
@@ -35,16 +34,12 @@ def max_pool_with_switches(maps, size=2):
 def unpool(values, switches, shape):
     """Put values back where the switches point, and zeros everywhere else.
 
+    Returns a tensor, shape (N, *shape).
+
     Parameters
     ----------
-    values, switches : tensor, shape (N, height, width, channels)
-        As `max_pool_with_switches` returns them.
-    shape : (int, int, int)
-        Height, width and channels of the maps before pooling.
-
-    Returns
-    -------
-    tensor, shape (N, *shape)
+    values, switches : tensor, shape (N, height, width, channels); as `max_pool_with_switches` returns them
+    shape : (int, int, int); height, width and channels of the maps before pooling
     """
     n = values.shape[0]
     flat = tf.reshape(switches, (n, -1))
@@ -60,25 +55,19 @@ def deconvnet(model, images, layer, channel, keep="max"):
     All values of the layer are set to zero but those of the channel (only the largest one of its map, by default).
     Then each layer is inverted: unpooling with switches, rectification, transposed convolution.
 
+    Returns an ndarray, shape of `images`, float32.
+
+    With ``keep="max"`` this is the value of the activation times `attribution.saliency` of the channel's maximum with
+    ``rule="deconvnet"``: the same backward pass, begun with 1 instead of the activation.
+
     Parameters
     ----------
     model : keras.Model
         A chain of convolutions, ReLUs, max-pooling without overlap and dropout up to the layer; comes back unchanged.
     images : ndarray, shape (N, height, width, channels), float
-    layer : str
-        A layer with feature maps, after its ReLU.
+    layer : str; A layer with feature maps, after its ReLU
     channel : int
     keep : "max" or "all"
-
-    Returns
-    -------
-    ndarray, shape of `images`, float32
-
-
-    Notes
-    -----
-    With ``keep="max"`` this is the value of the activation times `attribution.saliency` of the channel's maximum with
-    ``rule="deconvnet"``: the same backward pass, begun with 1 instead of the activation.
     """
     model = check_model(model)
     images = check_images(model, images)

@@ -70,13 +70,11 @@ def maximize(
         number of values of an image (as in keras-vis, whose weights are 10 and 10, with its border).
     blur, jitter : float, int
         Pixels: standard deviation of a blur after every step; largest random shift before each gradient.
-    fourier : bool
-        Change the spectrum, each frequency scaled by its wavelength, not the pixels (Olah et al. 2017).
+    fourier : bool; change the spectrum, each frequency scaled by its wavelength, not the pixels (Olah et al. 2017)
     pixel_range : (float, float) or None
         Pixels are kept inside; None lets them go anywhere. (The rest as in `attribution.saliency`.)
     start : ndarray, shape (N, height, width, channels), optional
         Images to begin with; by default random pixels over `pixel_range`.
-
     Returns a `Maximized`.
     """
     model = check_model(model)

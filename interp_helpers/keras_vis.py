@@ -41,8 +41,7 @@ def apply_modifications(model):
 
     Parameters
     ----------
-    model : keras.Model
-        Sequential or functional; comes back unchanged.
+    model : keras.Model; sequential or functional; comes back unchanged
     """
 
     def rebuilt(layer):
@@ -67,28 +66,22 @@ def visualize_saliency(
 ):
     """Return the saliency map of a layer's outputs for one image, as keras-vis did.
 
+    Returns an ndarray, shape (height, width): scaled to [0, 1] over this map, as the last version of keras-vis on
+    GitHub did.
+
     Parameters
     ----------
     model : keras.Model
-    layer_idx : int
-        Position in ``model.layers``; see `find_layer_idx`.
+    layer_idx : int; position in ``model.layers``; see `find_layer_idx`
     filter_indices : int or sequence of int
         Outputs or channels; the mean of each over its map is taken, and the sum of the means is differentiated.
     seed_input : ndarray, shape (height, width, channels) or (1, height, width, channels)
         Channels first is understood too; integers are taken as they are, as floats.
-    backprop_modifier : None, "guided", "relu", "rectified" or "deconv"
-        "relu", "rectified" and "deconv" are the same.
-    grad_modifier : None, "absolute", "negate", "invert", "relu", "small_values" or callable
-        Applied to the gradient.
-    keepdims : bool
-        Keep the axis of the colour channels instead of taking their maximum.
+    backprop_modifier : None, "guided", "relu", "rectified" or "deconv"; "relu", "rectified" and "deconv" are the same
+    grad_modifier : None, "absolute", "negate", "invert", "relu", "small_values" or callable; applied to the gradient
+    keepdims : bool; keep the axis of the colour channels instead of taking their maximum
     colorize : bool
         Return the uint8 picture (height, width, 3) in the colours of Matplotlib's jet, as keras-vis 0.4.1 did.
-
-    Returns
-    -------
-    ndarray, shape (height, width)
-        Scaled to [0, 1] over this map, as the last version of keras-vis on GitHub did.
     """
     gradient = _input_gradient(model, layer_idx, filter_indices, seed_input, backprop_modifier)
     gradient = _grad_modifier(grad_modifier)(gradient)[0]
@@ -107,19 +100,15 @@ def visualize_cam(
 ):
     """Return the Grad-CAM of a layer's outputs for one image, as keras-vis did.
 
+    Returns an ndarray, shape (height, width): stretched to the size of the image by cubic splines
+    (``scipy.ndimage.zoom``) and scaled to [0, 1].
+
     Parameters
     ----------
-    model, layer_idx, filter_indices, seed_input, backprop_modifier, colorize
-        As in `visualize_saliency`.
+    model, layer_idx, filter_indices, seed_input, backprop_modifier, colorize : as in `visualize_saliency`
     penultimate_layer_idx : int, optional
         Position of the layer whose maps are weighted; by default the last convolution or pooling before `layer_idx`.
-    grad_modifier : None, str or callable
-        Applied to the gradient with respect to those maps.
-
-    Returns
-    -------
-    ndarray, shape (height, width)
-        Stretched to the size of the image by cubic splines (``scipy.ndimage.zoom``) and scaled to [0, 1].
+    grad_modifier : None, str or callable; applied to the gradient with respect to those maps
     """
     found, image = _prepared(model, layer_idx, seed_input)
     penultimate = _penultimate_layer(model, layer_idx, penultimate_layer_idx)
@@ -157,20 +146,16 @@ def visualize_activation(
     deviation 0.1, clipped to [0, 1] and stretched to `input_range`: it looks good, but it is not the image whose
     score was maximized (chapter 4). `feature_vis.maximize` keeps the pixels in range instead.
 
+    Returns an ndarray, shape (height, width, channels).
+
     Parameters
     ----------
     model, layer_idx, filter_indices, backprop_modifier
         As in `visualize_saliency`; ``filter_indices=None`` takes all of them.
     seed_input : ndarray, optional
         Image to begin with; by default noise around the middle of `input_range`, fixed by `seed`.
-    input_range : (number, number)
-        If both are int, the image comes back as uint8.
-    act_max_weight, lp_norm_weight, tv_weight : float
-        Weights of the activation and of the two penalties.
-
-    Returns
-    -------
-    ndarray, shape (height, width, channels)
+    input_range : (number, number); if both are int, the image comes back as uint8
+    act_max_weight, lp_norm_weight, tv_weight : float; weights of the activation and of the two penalties
     """
     if grad_modifier is not None:
         raise ValueError(f"grad_modifier: got {grad_modifier!r}; only None is supported in activation maximization")

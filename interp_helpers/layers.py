@@ -25,19 +25,15 @@ def channel_weights(model, layer, n_bootstrap=2000, seed=0):
     a bootstrap over the weights of the kernel: would the mean have the same sign if the kernel had been another sample
     of such weights?
 
+    Returns a DataFrame: one row for each channel: channel, mean_weight, sd_weight, low, high (95 % interval of the
+    mean), bias, reverse (mean below 0), contains_zero (the interval contains 0).
+
     Parameters
     ----------
     model : keras.Model
-    layer : str
-        Name of a convolution (also transposed or depthwise) or dense layer.
+    layer : str; name of a convolution (also transposed or depthwise) or dense layer
     n_bootstrap : int
     seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel: channel, mean_weight, sd_weight, low, high (95 % interval of the mean), bias,
-        reverse (mean below 0), contains_zero (the interval contains 0).
     """
     found = kernel_layer(check_model(model), layer)
     n_bootstrap, rng = check_count("n_bootstrap", n_bootstrap), np.random.default_rng(check_count("seed", seed, 0))
@@ -62,16 +58,12 @@ def channel_weights(model, layer, n_bootstrap=2000, seed=0):
 def sparsity(model, images, layers):
     """Count the zeros that some layers output for some images.
 
+    Returns a DataFrame: one row for each layer: layer, zeros (share of values that are 0, mean over images), low and
+    high (the middle 95 % of the images), dead (number of channels that are 0 everywhere in all images), channels.
+
     Parameters
     ----------
-    model, images, layers
-        As in `activations`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each layer: layer, zeros (share of values that are 0, mean over images), low and high (the middle
-        95 % of the images), dead (number of channels that are 0 everywhere in all images), channels.
+    model, images, layers : as in `activations`
     """
     names, rows = [layers] if isinstance(layers, str) else list(layers), []
     for name, values in activations(model, images, names).items():

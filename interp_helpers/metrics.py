@@ -27,21 +27,18 @@ def deletion_insertion(model, images, target, maps, n_steps=28, blank=0.0, batch
 
     Parameters
     ----------
-    model : keras.Model
-        With probabilities as output.
+    model : keras.Model; with probabilities as output
     images : ndarray, shape (N, height, width, channels)
     target : int or sequence of N ints
     maps : ndarray, shape (N, height, width)
-    n_steps : int
-        In how many equal parts the pixels are blanked.
-    blank : float
-        Grey value of a blank pixel.
+    n_steps : int; in how many equal parts the pixels are blanked
+    blank : float; grey value of a blank pixel
 
     Returns
     -------
     deletion, insertion : ndarray, shape (N, n_steps + 1)
-        Probability of the target after each step; the mean over the steps is the area under the curve. A map that
-        names the pixels that matter has a small area of deletion and a large one of insertion.
+        Probability of the target after each step; the mean over the steps is the area under the curve. A map that names
+        the pixels that matter has a small area of deletion and a large one of insertion.
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -87,10 +84,8 @@ def randomize_layers(model, layers, seed=0):
 def cascading_randomization(model, seed=0):
     """Randomize a model layer by layer from the output down.
 
-    Returns
-    -------
-    list of (str, keras.Model)
-        The name of the layer that was added last, and the model in which it and all after it are randomized.
+    Returns a list of (str, keras.Model): the name of the layer that was added last, and the model in which it and all
+    after it are randomized.
     """
     layers = all_layers(check_model(model)).items()
     names = [name for name, layer in layers if layer.weights and not isinstance(layer, keras.Model)]
@@ -101,16 +96,12 @@ def cascading_randomization(model, seed=0):
 def rank_agreement(maps, others, where=None):
     """Compute Spearman's rank correlation between two maps of each image.
 
+    Returns an ndarray, shape (N,): from -1 to 1; NaN where a map is constant.
+
     Parameters
     ----------
     maps, others : ndarray, shape (N, height, width)
-    where : ndarray of bool, shape (N, height, width), optional
-        Which pixels to compare; all of them by default.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        From -1 to 1; NaN where a map is constant.
+    where : ndarray of bool, shape (N, height, width), optional; which pixels to compare; all of them by default
     """
     maps = check_array("maps", maps, MAPS, finite=False)
     others = check_array("others", others, maps.shape, finite=False)
@@ -125,15 +116,13 @@ def iou(maps, truth):
 
     As many pixels are taken as the mask has, so that every method gets the same number and no threshold is tuned.
 
+    Returns an ndarray, shape (N,): from 0 to 1; NaN where the mask is empty or the map is constant, so that no pixel is
+    stronger than another.
+
     Parameters
     ----------
     maps : ndarray, shape (N, height, width)
     truth : ndarray of bool, shape (N, height, width)
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        From 0 to 1; NaN where the mask is empty or the map is constant, so that no pixel is stronger than another.
     """
     maps = check_array("maps", maps, MAPS)
     wanted = check_array("truth", truth, maps.shape).reshape(len(maps), -1).astype(bool)
@@ -147,16 +136,13 @@ def iou(maps, truth):
 def top_k_mask(maps, k):
     """Mark the k strongest positions of each map.
 
+    Returns an ndarray of bool, shape (N, height, width): with exactly k positions each; of equally strong ones the
+    first.
+
     Parameters
     ----------
     maps : ndarray, shape (N, height, width)
-    k : int
-        From 1 to height * width.
-
-    Returns
-    -------
-    ndarray of bool, shape (N, height, width)
-        With exactly k positions each; of equally strong ones the first.
+    k : int; from 1 to height * width
     """
     maps = check_array("maps", maps, MAPS)
     check_count("k", k, 1, maps[0].size)
@@ -166,18 +152,16 @@ def top_k_mask(maps, k):
 def inside_ratio(maps, region):
     """Measure how much of each channel's activation falls on a region: its mean there over its mean everywhere.
 
+    Returns an ndarray, shape (N, channels), float64: 1 for an even map, and on average for a region chosen at random; 0
+    for a channel that is silent there; at most rows * columns over the number of positions in the region. NaN where the
+    map or the region is empty.
+
     Parameters
     ----------
     maps : ndarray, shape (N, height, width, channels)
         Negative values count as 0. Height and width are multiples of those of the region.
     region : ndarray of bool, shape (N, rows, columns)
         For each image, the positions that count; each is a block of positions of the maps.
-
-    Returns
-    -------
-    ndarray, shape (N, channels), float64
-        1 for an even map, and on average for a region chosen at random; 0 for a channel that is silent there; at most
-        rows * columns over the number of positions in the region. NaN where the map or the region is empty.
     """
     maps = check_array("maps", maps, (*MAPS, "channels"))
     region = check_array("region", region, (len(maps), "rows", "columns")).astype(bool)
@@ -194,31 +178,24 @@ def inside_ratio(maps, region):
 def detector_auc(maps, masks, n_permutations=100, seed=0):
     """Measure how well each channel tells the pixels of an object from all others, in all images together.
 
-    Parameters
-    ----------
-    maps : ndarray, shape (N, height, width, channels)
-        Each pixel of an image has the value of its cell.
-    masks : dict of str to ndarray of bool, each of shape (N, rows, columns)
-        Where each object is; rows and columns are multiples of those of the maps.
-    n_permutations : int
-        How often the masks are permuted among the images, for the p-value; 0: none (NaN).
-    seed : int
+    Returns a DataFrame: one row for each channel and object: channel, object, auc (probability that a pixel on the
+    object has a larger value than one elsewhere; equal values count half; 1/2 means no relation, 0 a channel that is
+    dark on the object only), position (the same with the mean mask of all images instead of each image's own: what a
+    channel reaches that knows the position alone, and the mean over all permutations), p_value (two-sided: how often
+    permuted masks are as far from `position`), strength (``|2 auc - 1|``, from 0 to 1: how well the channel, or its
+    negative, finds the object). NaN where a channel is constant.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel and object: channel, object, auc (probability that a pixel on the object has a larger
-        value than one elsewhere; equal values count half; 1/2 means no relation, 0 a channel that is dark on the object
-        only), position (the same with the mean mask of all images instead of each image's own: what a channel reaches
-        that knows the position alone, and the mean over all permutations), p_value (two-sided: how often permuted masks
-        are as far from `position`), strength (``|2 auc - 1|``, from 0 to 1: how well the channel, or its negative,
-        finds the object). NaN where a channel is constant.
-
-    Notes
-    -----
     The area under the ROC curve from ranks: with s the share of the object in each of P cells, S their sum and r the
     mean ranks of the values minus 1/2, (sum of s r - S^2 / 2) / (S (P - S)); for cells of one pixel that is the
     statistic of Mann and Whitney.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (N, height, width, channels); each pixel of an image has the value of its cell
+    masks : dict of str to ndarray of bool, each of shape (N, rows, columns)
+        Where each object is; rows and columns are multiples of those of the maps.
+    n_permutations : int; how often the masks are permuted among the images, for the p-value; 0: none (NaN)
+    seed : int
     """
     maps = check_array("maps", maps, (*MAPS, "channels"))
     check_count("n_permutations", n_permutations, 0)

@@ -75,12 +75,22 @@ def pcace(
 ):  # fmt: skip
     """Measure how strongly each channel of a layer is related to a score.
 
+    Returns a DataFrame: one row for each statistic and channel: statistic, channel, pcace, null_low, null_median,
+    null_high (quantiles of 5, 50 and 95 % over the permutations), p_value, q_value (Benjamini and Hochberg's, over the
+    channels), rank (1 for the highest value), rank_low, rank_high (95 % interval), dead (all maps the same: no value).
+    NaN where something was not asked for, or dead.
+
+    The value is fitted to the images it is computed on, so noise has a high one, too: compare with `null_high`, or take
+    `held_out`. Where there is a relation, a monotone transform of the scores changes the value little; where there is
+    none, ACE ends in another of the many transforms that fit the noise. Images have to be different ones: each given
+    twice makes noise look like a relation. The smallest p-value is 1 / (1 + n_permutations), so one channel of many has
+    a q-value below 0.05 only if there are more than 20 permutations for each channel.
+
     Parameters
     ----------
     activations : array_like, shape (m, height, width, channels), or (m, channels) for channels of one number
         What the layer outputs for m images (at least 10), from any framework, channels last.
-    scores : array_like, shape (m,)
-        What the channels are to explain: the logit of a class, a predicted value.
+    scores : array_like, shape (m,); what the channels are to explain: the logit of a class, a predicted value
     n_components : int or "half"
         Principal components: at most m - 1, and at most height * width. The tutorial takes 10; "half" is the rule of
         the paper as we read it, half of the smaller of m and height * width. Channels of lower rank use what they have.
@@ -98,22 +108,6 @@ def pcace(
     n_jobs : int, optional
         Channels worked on at once. By default threads, as many as numba has (``NUMBA_NUM_THREADS``); inside
         ``joblib.parallel_config`` whatever that says (the workers of a Dask cluster). The numbers do not depend on it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each statistic and channel: statistic, channel, pcace, null_low, null_median, null_high (quantiles
-        of 5, 50 and 95 % over the permutations), p_value, q_value (Benjamini and Hochberg's, over the channels), rank
-        (1 for the highest value), rank_low, rank_high (95 % interval), dead (all maps the same: no value). NaN where
-        something was not asked for, or dead.
-
-    Notes
-    -----
-    The value is fitted to the images it is computed on, so noise has a high one, too: compare with `null_high`, or take
-    `held_out`. Where there is a relation, a monotone transform of the scores changes the value little; where there is
-    none, ACE ends in another of the many transforms that fit the noise. Images have to be different ones: each given
-    twice makes noise look like a relation. The smallest p-value is 1 / (1 + n_permutations), so one channel of many has
-    a q-value below 0.05 only if there are more than 20 permutations for each channel.
     """
     options = n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
     maps, work = _checked(activations, scores, options)
@@ -151,6 +145,9 @@ def rank_channels(
 ):  # fmt: skip
     """Rank the channels of layers of a network by how strongly they are related to a class score.
 
+    Returns a DataFrame: the columns of `pcace` after layer, and before mean_weight and reverse (of the kernel that
+    makes the channel; NaN if there is none). Ranks and q-values are those within the layer.
+
     Parameters
     ----------
     layers : str or sequence of str; with channels last, (N, height, width, channels) or (N, channels)
@@ -163,12 +160,6 @@ def rank_channels(
     folder : path, optional
         Where to keep the result of each layer, as Parquet (needs pyarrow): an interrupted run goes on with the first
         layer that is missing. A folder of another network, other images or settings, or an altered file, is refused.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `pcace` after layer, and before mean_weight and reverse (of the kernel that makes the channel;
-        NaN if there is none). Ranks and q-values are those within the layer.
     """
     model, names = check_model(model), [layers] if isinstance(layers, str) else list(layers)
     if not names or len(set(names)) < len(names):
@@ -197,14 +188,10 @@ def rank_channels(
 def components(activations, n_components=10):
     """Compute the leading principal components of the standardized maps of each channel; parameters as in `pcace`.
 
-    Returns
-    -------
-    ndarray, shape (channels, m, n_components)
-        Scores of the images on the components, the one of largest variance first; zero beyond the rank of a channel.
-        The sign of each is such that the score of largest magnitude is positive.
+    Returns an ndarray, shape (channels, m, n_components): scores of the images on the components, the one of largest
+    variance first; zero beyond the rank of a channel. The sign of each is such that the score of largest magnitude is
+    positive.
 
-    Notes
-    -----
     Each pixel is centred and divided by its standard deviation over the images; a constant one becomes 0. The
     components come from the eigenvectors of the smaller of the two Gram matrices, images by images or pixels by pixels.
     """

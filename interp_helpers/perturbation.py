@@ -39,12 +39,13 @@ def perturb_layer(
     layer is linear in its weights, so its output moves on a straight line, too: the layer and what comes before it are
     computed once, what comes after it at every step.
 
+    Returns a DataFrame: one row for each step from 0 to `steps`: layer, direction, seed, step, distance (step times
+    `size`), accuracy, low, high (95 % interval, Wilson).
+
     Parameters
     ----------
-    model : keras.Model
-        Its output are class probabilities or logits (one output: the logit of class 1).
-    layer : str
-        Name of a convolution or dense layer.
+    model : keras.Model; its output are class probabilities or logits (one output: the logit of class 1)
+    layer : str; name of a convolution or dense layer
     images : ndarray, shape (N, height, width, channels), float
     labels : ndarray of N ints
     steps : int
@@ -53,14 +54,7 @@ def perturb_layer(
         ``relative=False``. For random directions, the root mean square over the weights.
     direction : "constant", "sign" or "gaussian"
         The same number for every weight; the same number with a random sign; Gaussian numbers.
-    batch_size : int
-        All that comes before the layer is kept for so many images; smaller for large images.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each step from 0 to `steps`: layer, direction, seed, step, distance (step times `size`), accuracy,
-        low, high (95 % interval, Wilson).
+    batch_size : int; all that comes before the layer is kept for so many images; smaller for large images
     """
     model, found = _checked(model, layer)
     images = check_images(model, images)
@@ -86,10 +80,8 @@ def move_weights(model, layer, distance, direction="constant", seed=0, relative=
 
     Parameters
     ----------
-    model, layer, direction, seed, relative
-        As in `perturb_layer`.
-    distance : float
-        Steps times size.
+    model, layer, direction, seed, relative : as in `perturb_layer`
+    distance : float; steps times size
     """
     model, found = _checked(model, layer)
     line = _direction(found, direction, seed, relative)
@@ -104,19 +96,14 @@ def move_weights(model, layer, distance, direction="constant", seed=0, relative=
 def rank_layers(curves, chance):
     """Sum up how fast the accuracy falls as the weights of each layer move: the numbers to rank layers by.
 
+    Returns a DataFrame: one row for each curve: layer, direction, seed, area (under the curve, as a mean accuracy over
+    the distance), half (the distance at which the accuracy is first halfway between its start and chance, interpolated
+    between two steps; infinite if it never is, NaN if it begins there).
+
     Parameters
     ----------
-    curves : pandas.DataFrame
-        Rows of `perturb_layer`, of one or several layers, directions and seeds, of one network.
-    chance : float
-        Accuracy of guessing, for example 0.1 for ten equal classes.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each curve: layer, direction, seed, area (under the curve, as a mean accuracy over the distance),
-        half (the distance at which the accuracy is first halfway between its start and chance, interpolated between
-        two steps; infinite if it never is, NaN if it begins there).
+    curves : pandas.DataFrame; rows of `perturb_layer`, of one or several layers, directions and seeds, of one network
+    chance : float; accuracy of guessing, for example 0.1 for ten equal classes
     """
     check_number("chance", chance, 0, 1)
     rows, ends = [], set()

@@ -48,24 +48,17 @@ class ReceptiveField:
 def receptive_field(model, layer, input_shape=None):
     """Compute the receptive field of the cells of a layer, exactly.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Without branches between the input and the layer.
-    layer : str
-        A layer with feature maps.
-    input_shape : (int, int), optional
-        Height and width of the images; needed if the model takes any size and pads ("same").
+    Returns a `ReceptiveField`.
 
-    Returns
-    -------
-    ReceptiveField
-
-
-    Notes
-    -----
     Going forward: a window of k cells adds (k - 1) times the stride so far to the size, and multiplies the stride by
     its own; padding moves the offset (Araujo, Norris and Sim 2019).
+
+    Parameters
+    ----------
+    model : keras.Model; without branches between the input and the layer
+    layer : str; A layer with feature maps
+    input_shape : (int, int), optional
+        Height and width of the images; needed if the model takes any size and pads ("same").
     """
     model = check_model(model)
     chain = layers_before(spatial_layer(model, layer))
@@ -86,17 +79,14 @@ def receptive_field(model, layer, input_shape=None):
 def pooled(model, images, layer, pool="max", batch_size=250):
     """Reduce the map of every channel to one number for every image.
 
+    Returns an ndarray, shape (N, channels).
+
     Parameters
     ----------
     model : keras.Model
     images : ndarray, shape (N, height, width, channels), float
     layer : str
-    pool : "max" or "mean"
-        Global max-pooling, or the mean of the map. A layer without maps is taken as it is.
-
-    Returns
-    -------
-    ndarray, shape (N, channels)
+    pool : "max" or "mean"; global max-pooling, or the mean of the map. A layer without maps is taken as it is
     """
     check_choice("pool", pool, ("max", "mean"))
     model = check_model(model)
@@ -112,20 +102,14 @@ def pooled(model, images, layer, pool="max", batch_size=250):
 def maximally_activating(model, images, layer, channel, k=9, pool="max"):
     """Find the images that a channel responds to most, and those that it responds to least.
 
+    Returns a DataFrame: 2 k rows for each channel, the highest first: channel, image (its index), value, group ("high"
+    or "low"), row and column (the cell of the map where the channel is largest; -1 for a layer without maps).
+
     Parameters
     ----------
-    model, images, layer, pool
-        As in `pooled`.
-    channel : int or sequence of int
-        Several channels take one pass over the images.
-    k : int
-        How many of each.
-
-    Returns
-    -------
-    pandas.DataFrame
-        2 k rows for each channel, the highest first: channel, image (its index), value, group ("high" or "low"), row
-        and column (the cell of the map where the channel is largest; -1 for a layer without maps).
+    model, images, layer, pool : as in `pooled`
+    channel : int or sequence of int; several channels take one pass over the images
+    k : int; how many of each
     """
     model = check_model(model)
     images = check_images(model, images)

@@ -45,17 +45,15 @@ def nearly_dead(means):
     dead* are by definition fewer than half, so the gap is looked for between the lowest channel and the median one.
     There always is a largest gap: a large `p` says that the line is arbitrary.
 
+    Returns a DataFrame: one row for each row of `means`: line, below (number of channels below it), gap (its width as a
+    share of the range from the lowest to the median), p (probability that the largest gap between as many values,
+    spread evenly over that range, is as wide). NaN, and nothing below, where the lower half of the channels has one
+    value.
+
     Parameters
     ----------
     means : ndarray, shape (n_rows, n_channels)
         Mean activation of each channel, six or more; the rows are inputs, and each has a line of its own.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each row of `means`: line, below (number of channels below it), gap (its width as a share of the
-        range from the lowest to the median), p (probability that the largest gap between as many values, spread evenly
-        over that range, is as wide). NaN, and nothing below, where the lower half of the channels has one value.
     """
     means = check_array("means", means, ("n_rows", "n_channels")).astype(float)
     if means.shape[1] < 6:
@@ -79,20 +77,15 @@ def ink_zones(model, images, layer, ink=0.5, batch_size=250):
     A cell of a map belongs to the *ink* if the pixel in the middle of its receptive field is ink, to the *edge* if
     only other pixels of the field are, and to the *background* if it sees no ink at all.
 
+    Returns a DataFrame: one row for each channel: channel; ink, edge, background (mean activation over the cells of
+    each zone, in all images); outside (share of the sum of all activation that lies on edge or background; NaN for a
+    channel that is 0 everywhere, or negative anywhere, because then it is no share); area (share of the cells that lie
+    there: the value of `outside` for a constant map).
+
     Parameters
     ----------
-    model, images, layer
-        As in `activations`, one layer with feature maps.
-    ink : float
-        The grey value from which a pixel is ink.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel: channel; ink, edge, background (mean activation over the cells of each zone, in all
-        images); outside (share of the sum of all activation that lies on edge or background; NaN for a channel that
-        is 0 everywhere, or negative anywhere, because then it is no share); area (share of the cells that lie there:
-        the value of `outside` for a constant map).
+    model, images, layer : as in `activations`, one layer with feature maps
+    ink : float; the grey value from which a pixel is ink
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -121,17 +114,14 @@ def position_dependence(maps, n_signs=500, seed=0):
     it: `ratio` is about 1. Neighbouring positions share pixels, so the distribution of the ratio comes from giving each
     image's deviation from the overall mean a random sign, which keeps that dependence.
 
+    Returns a DataFrame: one row for each channel: channel, ratio (N times the variance of the mean map over positions,
+    divided by the variance over images), chance (95 % of the ratios under random signs lie below), p. NaN for a
+    constant channel.
+
     Parameters
     ----------
-    maps : ndarray, shape (N, height, width, n_channels)
-        Of ten independent images of stationary noise, or more.
+    maps : ndarray, shape (N, height, width, n_channels); of ten independent images of stationary noise, or more
     n_signs, seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel: channel, ratio (N times the variance of the mean map over positions, divided by the
-        variance over images), chance (95 % of the ratios under random signs lie below), p. NaN for a constant channel.
     """
     maps = check_array("maps", maps, ("N", "height", "width", "n_channels")).astype(np.float32, copy=False)
     (n, _, _, n_channels), n_signs = maps.shape, check_count("n_signs", n_signs)
@@ -152,19 +142,15 @@ def position_dependence(maps, n_signs=500, seed=0):
 def correlate_with_mean_weight(values, mean_weight, n_resamples=4000, seed=0):
     """Relate a property of channels to their mean weight: as a rank correlation, and reverse channels against others.
 
+    Returns a DataFrame: two rows: "correlation" (Spearman's) and "effect" (Cliff's delta: the probability that a
+    reverse channel has the larger value, minus that of the opposite). Columns: value, low, high, chance, p, as in
+    `compare.rank_correlations`; n. The effect is NaN if all channels or none are reverse.
+
     Parameters
     ----------
     values, mean_weight : ndarray, shape (n_channels,)
         Channels for which one is NaN are left out; at least six must be left. A mean weight below 0 is reverse.
-    n_resamples, seed : int
-        Bootstrap samples of channels, and permutations of their mean weights.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Two rows: "correlation" (Spearman's) and "effect" (Cliff's delta: the probability that a reverse channel has
-        the larger value, minus that of the opposite). Columns: value, low, high, chance, p, as in
-        `compare.rank_correlations`; n. The effect is NaN if all channels or none are reverse.
+    n_resamples, seed : int; bootstrap samples of channels, and permutations of their mean weights
     """
     values = check_array("values", values, ("n_channels",), finite=False)
     both = np.stack([values, check_array("mean_weight", mean_weight, values.shape, finite=False)], axis=1).astype(float)

@@ -59,12 +59,10 @@ def train_network(recipe, images, targets, seed=0, verbose=0):
     recipe : Recipe
     images : ndarray, shape (N, height, width, channels)
     targets : ndarray, shape (N,), or (N, n_values)
-        Classes, or values: these are standardized for training, and their mean and standard deviation are then put
-        into the weights of the last layer, so that the output is in their units.
-    seed : int
-        Fixes the initial weights, the order of the images, the augmentation and the dropout masks.
-    verbose : int
-        As in ``keras.Model.fit``.
+        Classes, or values: these are standardized for training, and their mean and standard deviation are then put into
+        the weights of the last layer, so that the output is in their units.
+    seed : int; fixes the initial weights, the order of the images, the augmentation and the dropout masks
+    verbose : int; as in ``keras.Model.fit``
     """
     tf.config.experimental.enable_op_determinism()
     images = check_array("images", images, ("N", "height", "width", "channels"))

@@ -47,6 +47,9 @@ def vary_channel(
     shake       m + size * sd * noise, the part that shakes it
     ==========  ===================================================================================
 
+    Returns a DataFrame: one row for each channel, image and class: channel, image (number), class, change (new logit
+    minus old).
+
     Parameters
     ----------
     layer : str
@@ -59,13 +62,7 @@ def vary_channel(
         "weights" the bias stays, as it does in the source.
     size : float, or ndarray of shape (N,) or (N, channels), optional
         Default 0.1 for the gradient, 1 for the others. With an array every image (and channel) has a size of its own.
-    seed : int
-        For the noise: the same for every channel and call.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel, image and class: channel, image (number), class, change (new logit minus old).
+    seed : int; for the noise: the same for every channel and call
     """
     check_choice("method", method, METHODS)
     check_choice("on", on, PLACES)
@@ -97,22 +94,17 @@ def vary_channel(
 def without_channels(model, layer, images, labels, groups=None, batch_size=500):
     """Set channels of a layer to zero, a group at a time, and measure accuracy and logits.
 
+    Returns a DataFrame: one row for each group, after a first one with no channel set to zero: channels (tuple),
+    accuracy, low, high (95 % interval, Wilson), newly_wrong and newly_right (images that the whole network gets right
+    and the group's absence wrong, and the opposite), score (mean logit of the true class).
+
     Parameters
     ----------
     model : keras.Model
-    layer : str
-        Name of the layer whose output is set to zero, for example ``"relu1"``.
+    layer : str; name of the layer whose output is set to zero, for example ``"relu1"``
     images : ndarray, shape (N, height, width, channels), float
     labels : ndarray of N ints
-    groups : sequence of sequences of int, optional
-        Channels to set to zero together; by default each channel alone.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each group, after a first one with no channel set to zero: channels (tuple), accuracy, low, high
-        (95 % interval, Wilson), newly_wrong and newly_right (images that the whole network gets right and the group's
-        absence wrong, and the opposite), score (mean logit of the true class).
+    groups : sequence of sequences of int, optional; channels to set to zero together; by default each channel alone
     """
     model = check_model(model)
     found, images = find_layer(model, layer), check_images(model, images)

@@ -32,10 +32,7 @@ def load_cifar10():
     ``x_test.npy.xz``, ``y_test.npy.xz``), then the binary archive of its authors, downloaded into Keras's cache.
     (Keras's own loader unpickles, this one does not.)
 
-    Returns
-    -------
-    Split
-        train and test images of shape (N, 32, 32, 3); labels as in ``CIFAR10_CLASSES``.
+    Returns a `Split`: train and test images of shape (N, 32, 32, 3); labels as in ``CIFAR10_CLASSES``.
 
     Raises
     ------

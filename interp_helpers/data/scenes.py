@@ -68,25 +68,18 @@ def street_scenes(n, seed=0, height=64, effects=None, noise_sd=NOISE_SD):
     is the mean height of the buildings over the width of the street (about 0.2 to 2). Causes, light, haze, colours and
     the camera's position are drawn independently of one another.
 
-    Parameters
-    ----------
-    n, seed : int
-        The first scenes of a seed are the same for every `n`, and have the same causes for every `height`.
-    height : int
-        Of the images, in pixels; the width is 1.5 times as much.
-    effects : dict of str to float, optional
-        Instead of the effects above: of vehicles, canyon and trees; 0 for those that are left out.
-    noise_sd : float
-        Standard deviation of the noise of the values.
+    Returns a `StreetScenes`.
 
-    Returns
-    -------
-    StreetScenes
-
-    Notes
-    -----
     A pinhole camera looks along a straight street: rays end on the ground or on one of two planes of facades; trees and
     vehicles are flat and stand across the street, the nearer one hides the farther one.
+
+    Parameters
+    ----------
+    n, seed : int; the first scenes of a seed are the same for every `n`, and have the same causes for every `height`
+    height : int; of the images, in pixels; the width is 1.5 times as much
+    effects : dict of str to float, optional
+        Instead of the effects above: of vehicles, canyon and trees; 0 for those that are left out.
+    noise_sd : float; standard deviation of the noise of the values
     """
     n, seed, height = check_count("n", n), check_count("seed", seed, 0), check_count("height", height, 16)
     if height % 2:

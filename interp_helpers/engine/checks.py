@@ -21,8 +21,7 @@ def check_model(model, built=True):
     Parameters
     ----------
     model : keras.Model, or what ``models.load_network`` returns
-    built : bool
-        Refuse a model that has no weights yet.
+    built : bool; refuse a model that has no weights yet
     """
     model = getattr(model, "model", model)
     if not isinstance(model, keras.Model):
@@ -62,8 +61,7 @@ def check_array(name, values, shape, finite=True):
 
     Parameters
     ----------
-    shape : tuple of int, str or None
-        A number is a length that must be met, a word names a free one (at least 1).
+    shape : tuple of int, str or None; a number is a length that must be met, a word names a free one (at least 1)
     """
     values = _plain_array(name, values)
     wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")

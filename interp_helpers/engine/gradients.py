@@ -29,10 +29,8 @@ def map_gradients(model, images, target, maps, layer=None, rule=None, batch_size
 
     Parameters
     ----------
-    model, images, target, layer, rule
-        As in `attribution.saliency`.
-    maps : str
-        Name of the layer whose maps are wanted.
+    model, images, target, layer, rule : as in `attribution.saliency`
+    maps : str; name of the layer whose maps are wanted
 
     Returns
     -------
@@ -112,15 +110,13 @@ def forward_function(model, layer=None):
 def target_values(outputs, target, pool):
     """Return one number for each image: of a channel (pooled over its map), or of a function of the outputs.
 
+    Returns a tensor, shape (N,), float32.
+
     Parameters
     ----------
     outputs : tensor, shape (N, ..., channels)
     target : int, ndarray of N ints, or callable
     pool : "max", "mean" or "sum"
-
-    Returns
-    -------
-    tensor, shape (N,), float32
     """
     outputs = tf.cast(outputs, tf.float32)  # sums in half precision would overflow
     if callable(target):
@@ -153,10 +149,7 @@ def backprop_replacements(model, rule):
     The forward pass stays as it is. A ReLU is found as a layer, as an operation of a functional model, or as the
     activation of another layer; not inside a Lambda or a layer's own code.
 
-    Returns
-    -------
-    dict
-        For `hooks.forward`; empty for no rule.
+    Returns a dict: for `hooks.forward`; empty for no rule.
     """
     if rule is None:
         return {}

@@ -30,14 +30,12 @@ def forward(model, images, record=(), replace=None, whole=True):
 
     Parameters
     ----------
-    model : keras.Model
-        Checked (`checks.check_model`); also with models inside it.
+    model : keras.Model; checked (`checks.check_model`); also with models inside it
     images : tensor or ndarray, shape (N, ...)
     record : sequence of keras.layers.Layer
     replace : dict of keras.layers.Layer to callable, optional
         What is called in place of a layer, with the layer's arguments; usually a `graph.view` of it.
-    whole : bool
-        False: stop as soon as all layers are recorded; the output of the model is then None.
+    whole : bool; False: stop as soon as all layers are recorded; the output of the model is then None
 
     Returns
     -------
@@ -92,16 +90,13 @@ def stands_for(operation):
 def record_outputs(model, images, layers, batch_size=250):
     """Compute what some layers output for some images, batch by batch and no further than needed.
 
+    Yields a list of ndarray, shape (n, ...): what each layer outputs for the next n images.
+
     Parameters
     ----------
     model : keras.Model
     images : ndarray, shape (N, ...), checked
     layers : sequence of keras.layers.Layer
-
-    Yields
-    ------
-    list of ndarray, shape (n, ...)
-        What each layer outputs for the next n images.
     """
     for part in batches(len(images), batch_size):
         _, recorded = forward(model, images[part], layers, whole=False)
@@ -111,16 +106,14 @@ def record_outputs(model, images, layers, batch_size=250):
 def activations(model, images, layers, batch_size=250):
     """Compute what some layers output for some images, all in one pass over the images.
 
+    Returns an ndarray, or dict of str to ndarray for several layers: shape (N, ...) as the layer has it, channels last,
+    float32.
+
     Parameters
     ----------
     model : keras.Model
     images : ndarray, shape (N, height, width, channels), float
     layers : str or sequence of str
-
-    Returns
-    -------
-    ndarray, or dict of str to ndarray for several layers
-        Shape (N, ...) as the layer has it, channels last, float32.
     """
     model, names = check_model(model), [layers] if isinstance(layers, str) else list(layers)
     found = [find_layer(model, name) for name in names]
@@ -146,17 +139,12 @@ def batches(n, batch_size):
 def memory_passes(shapes, n, gigabytes):
     """Cut layers into blocks of channels, and sort the blocks into passes over n images that fit into memory.
 
+    Returns a list of list of (str, slice): for each pass, the layers and their channels.
+
     Parameters
     ----------
-    shapes : dict of str to tuple of int
-        What each layer outputs for one image, channels last.
-    gigabytes : float
-        What the recorded activations of a pass may take, as float32; one channel is taken at least.
-
-    Returns
-    -------
-    list of list of (str, slice)
-        For each pass, the layers and their channels.
+    shapes : dict of str to tuple of int; what each layer outputs for one image, channels last
+    gigabytes : float; what the recorded activations of a pass may take, as float32; one channel is taken at least
     """
     passes, room = [], 0
     for name, shape in shapes.items():

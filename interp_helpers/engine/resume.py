@@ -22,20 +22,16 @@ def resume_after(model, layer, images, weight_change=None):
     Parameters
     ----------
     model : keras.Model, checked
-    layer : keras.layers.Layer
-        Called once in a pass.
+    layer : keras.layers.Layer; called once in a pass
     images : ndarray, checked
     weight_change : dict of str to ndarray, optional
         A change of its ``"kernel"`` and ``"bias"``, in which the layer must be linear.
 
     Returns
     -------
-    output : tensor
-        What the layer outputs; with `weight_change`, before the activation that is part of the layer.
-    along : tensor or None
-        With `weight_change`, how that moves if the weights move by so much.
-    rest : callable
-        From another output of the layer, of the same shape, to the logits, ndarray (n, n_outputs).
+    output : tensor; what the layer outputs; with `weight_change`, before the activation that is part of the layer
+    along : tensor or None; with `weight_change`, how that moves if the weights move by so much
+    rest : callable; from another output of the layer, of the same shape, to the logits, ndarray (n, n_outputs)
     """
     leaves = [one for one in all_layers(model).values() if not isinstance(one, keras.Model)]
     check_channels_last(leaves)

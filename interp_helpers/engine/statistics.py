@@ -40,10 +40,8 @@ def permutation_p_value(value, null, two_sided=True, axis=0):
     Parameters
     ----------
     value : float or ndarray
-    null : ndarray
-        The values of the permutations, along `axis`.
-    two_sided : bool
-        Else count the permutations that are at least as large as the value.
+    null : ndarray; the values of the permutations, along `axis`
+    two_sided : bool; else count the permutations that are at least as large as the value
     """
     value, null = (np.abs(value), np.abs(null)) if two_sided else (np.asarray(value), np.asarray(null))
     return (1 + (null >= value - 1e-12).sum(axis=axis)) / (1 + null.shape[axis])
@@ -52,21 +50,16 @@ def permutation_p_value(value, null, two_sided=True, axis=0):
 def resampled(statistic, values, n_bootstrap, n_permutations, seed=0, permuted=slice(None)):
     """Compute a statistic with an interval from bootstrap samples, and a chance level from permutations.
 
+    Returns a dict of str to ndarray: value; low and high (95 % interval, bootstrap percentiles); chance (95 % of the
+    absolute values under permutation lie below); p (two-sided). All NaN where the value is.
+
     Parameters
     ----------
     statistic : callable
         From samples (n_samples, n, n_columns) to numbers (n_samples, ...); NaN where a sample has none.
-    values : ndarray, shape (n, n_columns)
-        The rows are the sample.
+    values : ndarray, shape (n, n_columns); the rows are the sample
     n_bootstrap, n_permutations, seed : int
-    permuted : slice
-        The columns that are permuted, each in an order of its own.
-
-    Returns
-    -------
-    dict of str to ndarray
-        value; low and high (95 % interval, bootstrap percentiles); chance (95 % of the absolute values under
-        permutation lie below); p (two-sided). All NaN where the value is.
+    permuted : slice; the columns that are permuted, each in an order of its own
     """
     values, rng = np.asarray(values), np.random.default_rng(check_count("seed", seed, 0))
     n, n_bootstrap = len(values), check_count("n_bootstrap", n_bootstrap)
@@ -85,15 +78,12 @@ def resampled(statistic, values, n_bootstrap, n_permutations, seed=0, permuted=s
 def correlation_matrices(samples, method="spearman"):
     """Return the correlations between the columns of each sample.
 
+    Returns an ndarray, shape (n_samples, n_columns, n_columns): NaN where a column is constant.
+
     Parameters
     ----------
     samples : ndarray, shape (n_samples, n, n_columns)
     method : "spearman" or "pearson"
-
-    Returns
-    -------
-    ndarray, shape (n_samples, n_columns, n_columns)
-        NaN where a column is constant.
     """
     check_choice("method", method, ("spearman", "pearson"))
     values = rankdata(samples, axis=1) if method == "spearman" else samples
@@ -109,12 +99,9 @@ def area_under_roc(rank_sum, size, n):
 
     Parameters
     ----------
-    rank_sum : float or ndarray
-        Sum of the ranks of the group's members, counted from 1/2 (Mann and Whitney).
-    size : float or ndarray
-        How many they are; of cells that belong to the group in part, the sum of the parts.
-    n : int
-        Members and others together.
+    rank_sum : float or ndarray; sum of the ranks of the group's members, counted from 1/2 (Mann and Whitney)
+    size : float or ndarray; how many they are; of cells that belong to the group in part, the sum of the parts
+    n : int; members and others together
     """
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN where all or none are members
         return (rank_sum - size**2 / 2) / (size * (n - size))

@@ -54,12 +54,11 @@ def save_checkpoint(model, path, describe):
     Parameters
     ----------
     model : keras.Model
-    path : Path
-        Ends in ``.keras``; the stem is the name of the network.
+    path : Path; ends in ``.keras``; the stem is the name of the network
     describe : callable
-        From the network as it was saved to a dict: what the card says besides name, versions and sha256. If there is
-        an ``architecture``, that function of `architectures` builds the network when it is loaded (older versions of
-        Keras 3 describe models with branches in another way).
+        From the network as it was saved to a dict: what the card says besides name, versions and sha256. If there is an
+        ``architecture``, that function of `architectures` builds the network when it is loaded (older versions of Keras
+        3 describe models with branches in another way).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with architectures._seeded(None):
