@@ -67,9 +67,7 @@ class ImageNetNetwork:
 
 
 def load_network(name, weights=None, optional=False, **options):
-    """Load a network with its ImageNet weights, its preprocessing, its class names and its card.
-
-    Returns an `ImageNetNetwork`.
+    """Load a network with its ImageNet weights, its preprocessing, class names and card, as an `ImageNetNetwork`.
 
     Parameters
     ----------
@@ -81,9 +79,7 @@ def load_network(name, weights=None, optional=False, **options):
     weights : str or Path, optional
         Your own copy of the weights: a safetensors file with torchvision's names for ``"resnet18"``, what Keras takes
         for the others. The card then says that they are yours.
-    optional : bool
-        If the weights cannot be had: print one line that says so and return None, instead of raising `NotAvailable`.
-        (No network comes with random weights.)
+    optional : bool; if the weights cannot be had: print one line that says so and return None
     **options
         For the function of ``keras.applications``, for example ``input_shape=(96, 96, 3), alpha=0.35``.
     """
@@ -105,8 +101,7 @@ def load_network(name, weights=None, optional=False, **options):
 def top_classes(network, inputs, k=5):
     """Return the k classes with the highest score (logit) for each of the inputs, as ``network.prepare`` gives them.
 
-    Returns a DataFrame: one row for each image and rank: image, rank (from 1), class (number), label, score,
-    probability.
+    The DataFrame has one row for each image and rank: image, rank (from 1), class (number), label, score, probability.
     """
     k, inputs = check_count("k", k, most=len(network.labels)), check_images(network.model, inputs, "inputs")
     logits = logits_model(network.model).predict(inputs, batch_size=32, verbose=0).astype(np.float64)
