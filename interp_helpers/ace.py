@@ -1,13 +1,13 @@
 """Alternating conditional expectations (ACE): the smooth transforms of y and of x that correlate most.
 
 ACE looks for theta(y) and phi_1(x_1), ..., phi_p(x_p) that make the mean of (theta - sum of phi)^2 smallest, with theta
-of mean 0 and variance 1 (Breiman and Friedman 1985). It alternates: given theta, each phi is a smooth of what the
-others leave; given the phi, theta is a smooth of their sum. The smoother is Friedman's (1984) supersmoother.
+of mean 0 and variance 1. It alternates: given theta, each phi is a smooth of what the others leave; given the phi,
+theta is a smooth of their sum. The smoother is Friedman's (1984) supersmoother.
 
 Two engines follow Friedman's Fortran program: ``"reference"`` is the ``ace`` package (0.4.2), ``"numba"`` the same
 algorithm compiled. The first call compiles, for about ten seconds. numba keeps the compiled code in ``__pycache__``
 beside this file, or where ``NUMBA_CACHE_DIR`` says. Those files are pickles, so only people you trust should be able to
-write there; files that cannot be read or written are ignored. Data are never unpickled.
+write there. Data are never unpickled.
 
 >>> x = np.linspace(-1, 1, 200)
 >>> y = x**2
@@ -72,15 +72,13 @@ class AceBatch:
 def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
     """Find the transforms of y and of the columns of x that correlate most, as an `AceResult`.
 
-    Where no transform of x explains any of y, theta is undefined: every result is NaN, with a RuntimeWarning.
-
-    The phi are updated in turn, so the order of the columns matters a little. The units do not, but for rounding: if
-    many values of a column would be tied without it, results can change in the second digit. The package loses digits
-    with outliers far away, and where columns differ in scale by orders of magnitude; this engine does not.
+    Where no transform of x explains any of y, theta is undefined: every result is NaN, with a RuntimeWarning. The phi
+    are updated in turn, so the order of the columns matters a little. The units do not, but for rounding: if many
+    values of a column would be tied without it, results can change in the second digit.
 
     Parameters
     ----------
-    x : array_like, shape (m, p) or (m,); predictors, one column each; m at least 10, p less than m, no column constant
+    x : array_like, shape (m, p) or (m,); m at least 10, p less than m, no column constant
     y : array_like, shape (m,)
     engine : "numba" or "reference"; compiled, or the ``ace`` package (hundreds of times slower)
     max_iterations : int; most outer iterations, and most passes over the phi in each
@@ -113,19 +111,11 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
 
 
 def ace_many(x, y, max_iterations=20, tolerance=0.01, bass=0.0, threads=None):
-    """Solve ACE for many stacks of predictors (channels) and many responses (scores, permuted scores) at once.
+    """Solve ACE for many stacks of predictors (channels) and responses (scores, permuted scores) at once: `AceBatch`.
 
-    Returns an `AceBatch`. Threads share the solves; the numbers do not depend on how many there are.
-
-    Parameters
-    ----------
-    x : array_like, shape (stacks, m, p)
-        A constant column is left out, so stacks of lower rank can be filled up with zeros.
-    y : array_like, shape (m,), (k, m) or (stacks, k, m)
-        One response for all stacks; k for all stacks; k for each stack.
-    max_iterations, tolerance, bass : as in `ace`
-    threads : int, optional
-        ``NUMBA_NUM_THREADS`` if not given: the number of cores unless the environment says otherwise.
+    x has shape (stacks, m, p); a constant column is left out, so stacks of lower rank can be filled up with zeros. y
+    has shape (m,) (one response for all stacks), (k, m) (k for all) or (stacks, k, m) (k for each). The rest is as in
+    `ace`. Without `threads` there are ``NUMBA_NUM_THREADS``; the numbers do not depend on it.
     """
     x, y = _real("x", x), _real("y", y)
     if x.ndim != 3 or y.ndim not in (1, 2, 3) or (y.ndim == 3 and len(y) != len(x)):
@@ -144,18 +134,12 @@ def ace_many(x, y, max_iterations=20, tolerance=0.01, bass=0.0, threads=None):
 
 
 def supersmoother(x, y, span=None, bass=0.0):
-    """Smooth y along x by running lines of a span that adapts to the data (Friedman 1984).
+    """Smooth y along x, both (m,), by running lines of a span that adapts to the data (Friedman 1984).
 
     Least-squares lines through three fixed shares of the points are fitted at every point. The span whose
     cross-validated residuals are smallest nearby wins; the winning spans are smoothed, the lines interpolated between
-    them, and the outcome is smoothed once more with the narrowest span. Returns the smooth at each x, shape (m,).
-
-    Parameters
-    ----------
-    x, y : array_like, shape (m,); m at least 10. Points with the same x get the same value
-    span : float, optional
-        Share of the points in the window, more than 0 and at most 1, for one running line of fixed span.
-    bass : float; as in `ace`
+    them, and the outcome is smoothed once more with the narrowest span. With a `span`, a share of the points, there is
+    one running line. Returns the smooth at each x; points with the same x get the same value. `bass` is as in `ace`.
     """
     x, y = _real("x", x), _real("y", y)
     if x.ndim != 1 or y.ndim != 1:

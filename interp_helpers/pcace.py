@@ -75,16 +75,16 @@ def pcace(
 ):  # fmt: skip
     """Measure how strongly each channel of a layer is related to a score.
 
-    Returns a DataFrame: one row for each statistic and channel: statistic, channel, pcace, null_low, null_median,
+    Returns a DataFrame, one row for each statistic and channel: statistic, channel, pcace, null_low, null_median,
     null_high (quantiles of 5, 50 and 95 % over the permutations), p_value, q_value (Benjamini and Hochberg's, over the
     channels), rank (1 for the highest value), rank_low, rank_high (95 % interval), dead (all maps the same: no value).
     NaN where something was not asked for, or dead.
 
     The value is fitted to the images it is computed on, so noise has a high one, too: compare with `null_high`, or take
-    `held_out`. Where there is a relation, a monotone transform of the scores changes the value little; where there is
-    none, ACE ends in another of the many transforms that fit the noise. Images have to be different ones: each given
-    twice makes noise look like a relation. The smallest p-value is 1 / (1 + n_permutations), so one channel of many has
-    a q-value below 0.05 only if there are more than 20 permutations for each channel.
+    `held_out`. Where there is a relation, a monotone transform of the scores changes the value little. Images have to
+    be different ones: each given twice makes noise look like a relation. The smallest p-value is 1 / (1 +
+    n_permutations), so one channel of many has a q-value below 0.05 only if there are more than 20 permutations for
+    each channel.
 
     Parameters
     ----------
@@ -96,12 +96,9 @@ def pcace(
         the paper as we read it, half of the smaller of m and height * width. Channels of lower rank use what they have.
     statistic : "multiple", "first" or "first_absolute", or a sequence of these
         Multiple: corr(theta(y), sum of phi), the maximal multiple correlation. First: corr(theta(y), phi_1), which is
-        what the tutorial's code computes; its absolute value is what the paper's does. For several, there are the rows
-        of each.
-    n_permutations : int
-        How often the scores are permuted for the chance level; the same permutations serve all channels.
-    n_splits : int
-        How often the images are split into halves for the interval of the rank; 50 will do. The components stay.
+        what the tutorial's code computes; its absolute value is what the paper's does.
+    n_permutations : int; how often the scores are permuted for the chance level, in the same ways for all channels
+    n_splits : int; how often the images are split into halves for the interval of the rank; 50 will do
     held_out : bool
         Find components and transforms on one half of the images, correlate on the other, and the other way round; the
         mean is taken. Without relation the expectation is 0, not the null median.
@@ -167,14 +164,13 @@ def rank_channels(
     found = {name: find_layer(model, name) for name in names}
     check_channels_last(all_layers(model).values())
     images = check_images(model, images)
-    options = n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
-    work = _Work(len(images), *options)
+    work = _Work(len(images), n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs)
     scoring, wanted = _score_wanted(model, target, len(images))
     check_number("max_memory", max_memory, 0, open_low=True)
     shapes = _shapes(found, scoring, images[:1])
     for shape in shapes.values():
         work.components_of(prod(shape[:-1]))  # refuses too many of them
-    keep = None if folder is None else _claimed(folder, model, images, wanted, options[:-1])
+    keep = None if folder is None else _claimed(folder, model, images, wanted, work)
     tables = {name: _read_table(keep, name) for name in names}
     missing = {name: shapes[name] for name in names if tables[name] is None}
     for name, rows in _ranked(scoring, wanted, found, missing, images, batch_size, max_memory, work):
@@ -285,7 +281,10 @@ def _measured(maps, work, desc="PCACE"):
     tasks = (joblib.delayed(_measure)((channel, work)) for channel in _one_by_one(maps))
     # one thread of BLAS in each of ours: the same sums in the same order, however many of ours there are
     with _one_blas_thread():
-        found = joblib.Parallel(_n_jobs(work.n_jobs), prefer="threads", return_as="generator")(tasks)
+        n_jobs, (backend, n) = work.n_jobs, joblib.parallel.get_active_backend(prefer="threads")
+        if n_jobs is None and n in (None, 1) and isinstance(backend, joblib.parallel.ThreadingBackend):
+            n_jobs = numba.config.NUMBA_NUM_THREADS  # else joblib's context has chosen
+        found = joblib.Parallel(n_jobs, prefer="threads", return_as="generator")(tasks)
         return list(tqdm(found, total=len(maps), desc=desc, leave=False, delay=2, mininterval=0.5))
 
 
@@ -574,14 +573,13 @@ def _kernels(layer, n_channels):
     return table.astype({"reverse": "boolean"})
 
 
-def _claimed(folder, model, images, wanted, options):
+def _claimed(folder, model, images, wanted, work):
     """Note in a folder what its results are of; refuse the folder if it holds others. Return the path and the note."""
     folder = check_folder(folder, exists=False)
     if find_spec("pyarrow") is None:
         raise ImportError("folder: tables are kept as Parquet, which needs pyarrow: pip install pyarrow")
     names = ("n_components", "statistic", "n_permutations", "n_splits", "held_out", "seed")
-    settings = dict(zip(names, options, strict=True))
-    settings["statistic"] = [settings["statistic"]] if isinstance(settings["statistic"], str) else settings["statistic"]
+    settings = {name: getattr(work, name) for name in names} | {"statistic": work.statistics}
     architecture = json.dumps(_architecture(json.loads(model.to_json())), sort_keys=True)
     data = {"network": [architecture, *model.get_weights()], "images": [images], "target": [wanted]}
     claim = {name: _digest(*values) for name, values in data.items()} | settings
@@ -652,12 +650,3 @@ def _replace(path, content):
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _n_jobs(n_jobs):
-    """Return the number of jobs for joblib: None where its context decides."""
-    if n_jobs is not None:
-        return n_jobs
-    backend, n = joblib.parallel.get_active_backend(prefer="threads")
-    chosen = n not in (None, 1) or not isinstance(backend, joblib.parallel.ThreadingBackend)
-    return None if chosen else numba.config.NUMBA_NUM_THREADS
