@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from interp_helpers.plots.diagrams.occlusion import covered, sliding_square, tiles_so_far
+from interp_helpers.plots.diagrams.occlusion import sliding_square, tiles_so_far
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_tiles_after_the_one_that_is_covered_are_not_drawn_yet():
 
 
 def test_a_square_is_cut_at_the_border_and_the_image_stays():
-    image = np.ones((5, 5))
-    assert covered(image, -1, -1, 3).sum() == 25 - 4
-    assert covered(image, 4, 4, 3).sum() == 24
+    image = np.ones((8, 8))
+    figure = sliding_square(image, 4.0, np.zeros((8, 8)), [(0, 0), (0, 4), (7, 7)], 3)
+    assert [(axis.images[0].get_array() == 0).sum() for axis in figure.axes[:3]] == [4, 6, 4]
     assert image.all()

@@ -43,7 +43,7 @@ def sliding_square(image, score, drops, places, patch):
     below.set_title("the map: by how much it fell", fontsize=17, y=-0.13)
     for axis, (row, column) in zip(axes, places, strict=True):
         top, left = row - patch // 2, column - patch // 2
-        picture(axis, covered(image, top, left, patch), bound=1)
+        picture(axis, _covered(image, top, left, patch), bound=1)
         box(axis, top, left, patch, ACCENT)
         drop = drops[row, column] + 0.0
         axis.set_title(f"score {score - drop:.1f} ({_signed(-drop)})", fontsize=17)
@@ -103,7 +103,7 @@ def tiles_so_far(image, scores, after, n, names=("first", "second")):
     return figure
 
 
-def covered(image, top, left, patch):
+def _covered(image, top, left, patch):
     """Return a copy of an image (height, width) with a black square, cut at the border."""
     copy = np.array(image)
     copy[max(top, 0) : top + patch, max(left, 0) : left + patch] = 0
