@@ -50,17 +50,9 @@ def glue(**values):
 
 
 def quiz(name):
-    """Show the questions of a chapter, with feedback on every answer; they work offline, and to read without scripts.
+    """Show the questions of a lesson (``"01_mnist_cnn"``), with feedback on every answer.
 
-    Parameters
-    ----------
-    name : str
-        The chapter, for example ``"01_mnist_cnn"``.
-
-    Raises
-    ------
-    ValueError
-        If there are no questions of that name.
+    They work offline, and can be read without scripts.
     """
     questions = _read_json("quizzes", name, "no questions")
     from IPython.display import HTML, display
@@ -73,15 +65,8 @@ def quiz(name):
 def load_stored_run(name):
     """Load the results of a run that is too long for a page, and print where they come from.
 
-    Parameters
-    ----------
-    name : str
-        A file in ``book/results/`` without its ending, for example ``"mnist_seeds"``.
-
-    Returns
-    -------
-    dict
-        What the script of that name stored: its path (`script`), `date`, `versions` and results.
+    Returns a dict, what the script of that name in ``book/results/`` stored: its path (`script`), `date`, `versions`
+    and results.
     """
     run = _read_json("results", name, "no stored run")
     made_with = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
@@ -93,22 +78,14 @@ def picture_tabs(draw, first, second, alt, name):
     """Draw a figure for every pair of two choices, and show the one that the reader picks; works without a kernel.
 
     All figures are in the page, which shows one of them by CSS alone: in the built book, in slides, in Colab and in
-    Jupyter alike.
+    Jupyter alike. Returns an IPython.display.HTML.
 
     Parameters
     ----------
-    draw : callable
-        ``draw(a, b)`` returns a Matplotlib figure.
-    first, second : (str, sequence)
-        What the choice is called, and its values.
-    alt : str
-        Alternative text of each picture, with ``{0}`` and ``{1}`` for the two choices.
-    name : str
-        Identifies the choices on their page.
-
-    Returns
-    -------
-    IPython.display.HTML
+    draw : callable; ``draw(a, b)`` returns a Matplotlib figure
+    first, second : (str, sequence); what the choice is called, and its values
+    alt : str; alternative text of each picture, with ``{0}`` and ``{1}`` for the two choices
+    name : str; identifies the choices on their page
     """
     from IPython.display import HTML
 
@@ -139,27 +116,17 @@ def picture_tabs(draw, first, second, alt, name):
 def picture_slider(draw, title, states, alt, name, start=0):
     """Draw a figure for every state, and let the reader slide through them; works without a kernel.
 
-    A slider with two buttons beside it, for mouse, touch and the arrow keys. Without scripts, in print and on paper the
-    figure of the first state stands there.
+    A slider with two buttons beside it, for mouse, touch and the arrow keys. Without scripts, and in print, the figure
+    of the first state stands there. Returns an IPython.display.HTML.
 
     Parameters
     ----------
-    draw : callable
-        ``draw(state)`` returns a Matplotlib figure; all of one size, at most some twenty.
-    title : str
-        What the slider moves, for example ``"components"``.
-    states : sequence
-        Each is written beside the slider.
-    alt : str
-        Alternative text of each picture, with ``{0}`` for the state.
-    name : str
-        Identifies the slider on its page.
-    start : int
-        Which state is shown first.
-
-    Returns
-    -------
-    IPython.display.HTML
+    draw : callable; ``draw(state)`` returns a Matplotlib figure; all of one size, at most some twenty
+    title : str; what the slider moves, for example ``"components"``
+    states : sequence; each is written beside the slider
+    alt : str; alternative text of each picture, with ``{0}`` for the state
+    name : str; identifies the slider on its page
+    start : int; which state is shown first
     """
     from IPython.display import HTML
 
@@ -192,16 +159,7 @@ def picture_slider(draw, title, states, alt, name, start=0):
 
 
 def vector(figure):
-    """Show a drawing as vectors (SVG), sharp at any size, and close it.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-
-    Returns
-    -------
-    IPython.display.SVG
-    """
+    """Show a Matplotlib figure as vectors, sharp at any size, and close it; returns an IPython.display.SVG."""
     from IPython.display import SVG
 
     drawn = io.BytesIO()
@@ -220,12 +178,9 @@ def explorer(draw, start, **choices):
 
     Parameters
     ----------
-    draw : callable
-        Takes one value of each choice, by name, and draws a Matplotlib figure.
-    start : dict
-        What is shown first, and on a page.
-    **choices
-        name=sequence of values; whole numbers get a slider, others a menu.
+    draw : callable; takes one value of each choice, by name, and draws a Matplotlib figure
+    start : dict; what is shown first, and on a page
+    **choices : name=sequence of values; whole numbers get a slider, others a menu
     """
     if set(start) != set(choices) or any(start[name] not in list(values) for name, values in choices.items()):
         raise ValueError(f"start: got {start}; give one value of each of {', '.join(choices)}")

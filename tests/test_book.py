@@ -21,6 +21,7 @@ from interp_helpers.data import EMBEDDED
 
 NOTEBOOKS = [page for page in build_book.pages() if page.startswith("notebooks/")]
 CHAPTERS = [page for page in NOTEBOOKS if "/audit/" not in page]
+MOST_BYTES = 1.5e6  # of a page with its pictures
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +95,14 @@ def test_every_drawn_figure_has_alt_text_and_caption(html, page):
     assert drawn
     assert all(len(image.get("alt") or "") > 40 for image in drawn + inside)
     assert parsed.captions >= len(drawn)
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_a_page_is_light(html, page):
+    path = html / f"{page}.html"
+    images = [path.parent / image["src"] for image in Links(path).images if "_images/" in image.get("src", "")]
+    size = path.stat().st_size + sum(image.stat().st_size for image in set(images))
+    assert size < MOST_BYTES, f"{size / 1e6:.1f} MB"
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)

