@@ -22,7 +22,7 @@ def test_maps_stand_in_the_order_of_the_ranking_and_those_cut_off_are_crossed_ou
     assert np.isnan(tiles[:5]).all()  # the first row of the ranking is gone
     assert np.unique(tiles[6:9, 1:4]) == 1
     assert np.unique(tiles[6:9, 6:9]) == 3
-    assert [len(axis.texts) for axis in (first, second)] == [2, 1]
+    assert [len(axis.lines) for axis in (first, second)] == [2, 1]
     assert {axis.images[0].get_clim() for axis in (first, second)} == {(0, 4)}
     bars = [axis for axis in figure.axes if axis.patches and not axis.images]
     assert [axis.patches[0].get_width() for axis in bars] == [0.5, 0.75]

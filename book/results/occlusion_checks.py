@@ -30,6 +30,7 @@ def main():
         white_by_network={name: presence(load_checkpoint(f"mnist_{name}"), *some, 1.0) for name in NETWORKS},
         compared=len(digits.images[::200]),
         methods=judged(model, digits.images[::200], digits.labels[::200]),
+        maps_of_an_8=drawn(model, digits.images[4100:4101], 8),
     )
     print(path)
 
@@ -74,6 +75,14 @@ def judged(model, images, labels):
     for method, result in found.items():
         result["with others"] = {name: agreement(maps[method], maps[name]) for name in maps if name != method}
     return found
+
+
+def drawn(model, image, label):
+    """Return the map of each method for one image, in percent of its largest size."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        maps = {method: attribution.explain(model, image, label, method)[0] for method in attribution.METHODS}
+    return {name: (100 * m / (np.abs(m).max() or 1)).round().astype(int).tolist() for name, m in maps.items()}
 
 
 def agreement(maps, others, where=None):

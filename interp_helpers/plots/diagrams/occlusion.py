@@ -38,9 +38,9 @@ def sliding_square(image, score, drops, places, patch):
     axes = [figure.add_subplot(grid[0, 2 * i : 2 * i + 2]) for i in range(3)]
     whole, below = figure.add_subplot(grid[1, :2]), figure.add_subplot(grid[1, 2:])
     picture(whole, image, bound=1)
-    whole.set_title(f"not covered:\nscore {score:.1f}", fontsize=17)
+    whole.set_title(f"whole: score {score:.1f}", fontsize=17, y=-0.13)
     picture(below, drops, signed=True)
-    below.set_title("the map: by how much the score fell", fontsize=17, y=-0.13)
+    below.set_title("the map: by how much it fell", fontsize=17, y=-0.13)
     for axis, (row, column) in zip(axes, places, strict=True):
         top, left = row - patch // 2, column - patch // 2
         picture(axis, covered(image, top, left, patch), bound=1)

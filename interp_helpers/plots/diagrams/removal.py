@@ -44,9 +44,8 @@ def removal(maps, order, cuts, n_columns=16):
             row, column = divmod(place, n_columns)
             top, left_edge = row * height + 1, column * width + 1
             if channel in cut:
-                middle = (left_edge + width / 2 - 1.5, top + height / 2 - 1.5)
-                cross = {"ha": "center", "va": "center", "color": ACCENT, "fontsize": 17}
-                pictures.annotate("\N{MULTIPLICATION SIGN}", middle, **cross)
+                middle = left_edge + width / 2 - 1.5, top + height / 2 - 1.5
+                pictures.plot(*middle, "x", color=ACCENT, markersize=9, markeredgewidth=1.8)
                 corner, extent = (left_edge - 0.5, top - 0.5), (width - 2, height - 2)
                 pictures.add_patch(mpl.patches.Rectangle(corner, *extent, fill=False, edgecolor=PALE))
             else:
