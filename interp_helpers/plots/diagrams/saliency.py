@@ -48,10 +48,10 @@ def weight_image(image, weights, bias, pixel, step=0.5):
         ("", MUTED),
         (f"framed pixel + {step:g}", ACCENT),
         (f"score {step * weight:+.3f}", ACCENT),
-        (f"= {step:g} × weight {weight:.3f}".replace("-", "\N{MINUS SIGN}"), MUTED),
+        (f"= {step:g} × {weight:.3f}".replace("-", "\N{MINUS SIGN}"), MUTED),
     ]
     for line, (text, colour) in enumerate(lines):
-        size = 18 if text.startswith("score") else 13
+        size = 20 if text.startswith("score") else 15
         right.text(0, 0.92 - 0.165 * line, text.replace("-", "\N{MINUS SIGN}"), color=colour, fontsize=size, va="center")
     right.set(xlim=(0, 1), ylim=(0, 1))
     return figure
@@ -111,7 +111,7 @@ def grad_cam_strip(image, maps, alpha, channels):
         bar.barh([0], [alpha[c]], height=0.5, color=ACCENT if alpha[c] > 0 else INK)
         bar.plot([0, 0], [-0.45, 0.45], color="black", linewidth=1)
         bar.set(xlim=(-1.05 * reach, 1.05 * reach), ylim=(-1.2, 1.2))
-        bar.text(0, 0.8, f"channel {c}", ha="center", va="center", fontsize=12, color=MUTED)
+        bar.text(0, 0.8, f"channel {c}", ha="center", va="center", fontsize=13, color=MUTED)
         bar.axis("off")
         if row == 0:
             of_map.set_title("maps", fontsize=13)
