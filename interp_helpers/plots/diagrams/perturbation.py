@@ -3,7 +3,7 @@
 >>> import matplotlib as mpl
 >>> mpl.use("agg")
 >>> figure = pushed_layer(["conv1", "logits"], "conv1", np.eye(2), {0: 0.98, 0.1: 0.5})
->>> [text.get_text() for text in figure.axes[-1].texts]
+>>> [axis.texts[0].get_text() for axis in figure.axes[7:9]]
 ['98 %', '50 %']
 >>> figure = running_sums(np.ones(4), np.array([1, -1, 1, -1]))
 >>> [float(line.get_ydata()[-1]) for line in figure.axes[0].lines]

@@ -3,7 +3,7 @@
 >>> import matplotlib as mpl
 >>> mpl.use("agg")
 >>> figure = removal(np.ones((5, 5, 4)), [2, 0, 1, 3], {"best first": ([2, 0], 0.25), "worst first": ([3, 1], 0.5)})
->>> [text.get_text() for text in figure.axes[-1].texts]
+>>> [axis.texts[0].get_text() for axis in figure.axes[1::2]]
 ['25 %', '50 %']
 >>> figure = removal_so_far({"best first": ([0, 1], [1, 0.5, 0.1])}, 1)
 >>> [text.get_text() for text in figure.axes[0].texts]
