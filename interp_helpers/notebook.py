@@ -7,7 +7,6 @@ import json
 import os
 from functools import partialmethod
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib as mpl
@@ -74,45 +73,6 @@ def load_stored_run(name):
     return run
 
 
-def picture_tabs(draw, first, second, alt, name):
-    """Draw a figure for every pair of two choices, and show the one that the reader picks; works without a kernel.
-
-    All figures are in the page, which shows one of them by CSS alone: in the built book, in slides, in Colab and in
-    Jupyter alike. Returns an IPython.display.HTML.
-
-    Parameters
-    ----------
-    draw : callable; ``draw(a, b)`` returns a Matplotlib figure
-    first, second : (str, sequence); what the choice is called, and its values
-    alt : str; alternative text of each picture, with ``{0}`` and ``{1}`` for the two choices
-    name : str; identifies the choices on their page
-    """
-    from IPython.display import HTML
-
-    if not len(first[1]) or not len(second[1]):
-        raise ValueError("first, second: give at least one value for each choice")
-    menus, rules, pictures = [], [], []
-    for which, (title, values) in enumerate((first, second)):
-        buttons = [
-            f'<label><input type="radio" name="{name}-{which}" id="{name}-{which}-{i}"{" checked" if i == 0 else ""}> '
-            f"{escape(str(value))}</label>"
-            for i, value in enumerate(values)
-        ]
-        menus.append(f"<fieldset><legend>{escape(title)}</legend>{' '.join(buttons)}</fieldset>")
-    for i, a in enumerate(first[1]):
-        for j, b in enumerate(second[1]):
-            rules.append(f"#{name}:has(#{name}-0-{i}:checked):has(#{name}-1-{j}:checked) .p{i}-{j}{{display:block}}")
-            source, text = _png(draw(a, b)), escape(alt.format(a, b))
-            pictures.append(f'<img class="p{i}-{j}" alt="{text}" src="data:image/png;base64,{source}">')
-    style = (
-        f"#{name} fieldset{{border:0;padding:0;margin:0 0 .3em;text-align:left;font-size:17px}} "
-        f"#{name} legend{{float:left;font-size:1em;font-weight:bold;margin:0 .8em 0 0;padding:0;width:auto}} "
-        f"#{name} label{{display:inline-block;margin:0 .7em 0 0}} #{name} img{{max-width:100%;background:white}} "
-        f"@supports selector(:has(*)){{#{name} img{{display:none}} {' '.join(rules)}}}"
-    )
-    return HTML(f'<div id="{name}"><style>{style}</style>{"".join(menus)}{"".join(pictures)}</div>')
-
-
 def picture_slider(draw, title, states, alt, name, start=0):
     """Draw a figure for every state, and let the reader slide through them; works without a kernel.
 
@@ -168,37 +128,6 @@ def vector(figure):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
     return SVG(drawn.getvalue())
-
-
-def explorer(draw, start, **choices):
-    """Let the reader choose what is drawn: menus and sliders where somebody is there, one figure on a page.
-
-    Needs ipywidgets, which Colab has; without it, or while the book is built (``INTERP_STATIC`` is set), there are no
-    menus.
-
-    Parameters
-    ----------
-    draw : callable; takes one value of each choice, by name, and draws a Matplotlib figure
-    start : dict; what is shown first, and on a page
-    **choices : name=sequence of values; whole numbers get a slider, others a menu
-    """
-    if set(start) != set(choices) or any(start[name] not in list(values) for name, values in choices.items()):
-        raise ValueError(f"start: got {start}; give one value of each of {', '.join(choices)}")
-    if os.environ.get("INTERP_STATIC") or find_spec("ipywidgets") is None:
-        draw(**start)
-        return
-    import ipywidgets
-
-    def show(**chosen):
-        draw(**chosen)  # and return nothing: a returned figure would be shown a second time
-
-    controls = {
-        name: (ipywidgets.SelectionSlider if isinstance(start[name], int) else ipywidgets.Dropdown)(
-            options=list(values), value=start[name], description=name
-        )
-        for name, values in choices.items()
-    }
-    ipywidgets.interact(show, **controls)
 
 
 def store_run(script, **results):

@@ -91,7 +91,7 @@ def test_links_on_the_page_lead_somewhere(html, page):
 def test_every_drawn_figure_has_alt_text_and_caption(html, page):
     parsed = Links(html / f"{page}.html")
     drawn = [image for image in parsed.images if "_images/" in image.get("src", "")]
-    inside = [image for image in parsed.images if image.get("src", "").startswith("data:image/png")]  # picture_tabs
+    inside = [image for image in parsed.images if image.get("src", "").startswith("data:image/png")]  # picture_slider
     assert drawn
     assert all(len(image.get("alt") or "") > 40 for image in drawn + inside)
     assert parsed.captions >= len(drawn)
@@ -107,7 +107,7 @@ def test_a_page_is_light(html, page):
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_no_page_waits_for_a_widget(html, page):
-    """An explorer is a figure on a page: no widget, which would fetch scripts from elsewhere."""
+    """A widget would fetch scripts from elsewhere."""
     assert "jupyter.widget" not in (html / f"{page}.html").read_text(encoding="utf-8")
 
 
