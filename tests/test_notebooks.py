@@ -13,7 +13,7 @@ AUDITS = sorted((ROOT / "notebooks" / "audit").glob("*.ipynb"))
 LESSONS = [ROOT / "notebooks" / path.name for path in AUDITS]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + AUDITS
 PAGES = NOTEBOOKS + sorted((ROOT / "book").glob("*.md"))
-DRAWS = re.compile(r"\bplots\.[a-z]\w*\(|\bplt\.[a-z]\w*\(|\bsns\.[a-z]\w*\(")
+DRAWS = re.compile(r"\bplots\.[a-z]\w*\(|\bplt\.[a-z]\w*\(|\bsns\.[a-z]\w*\(|\bvector\(")
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 MEASURED = re.compile(r"(?<![\w.])\d+\.\d{2,}|\d+(?:\.\d+)? ?%")
 
