@@ -58,11 +58,11 @@ def main():
     print(store_run(__file__, side=STORED, n_steps=N_STEPS, layers=layers))
 
 
-def as_jpeg(images):
+def as_jpeg(images, side=STORED):
     """Return images, side by side, each with its contrast stretched, as a JPEG in base 64."""
     scale = np.quantile(np.abs(images), 0.99, (1, 2, 3), keepdims=True)
     pictures = (255 * np.clip(0.5 + images / (2 * scale), 0, 1)).astype(np.uint8)
-    small = [Image.fromarray(picture).resize((STORED, STORED), Image.LANCZOS) for picture in pictures]
+    small = [Image.fromarray(picture).resize((side, side), Image.LANCZOS) for picture in pictures]
     file = io.BytesIO()
     Image.fromarray(np.concatenate([np.asarray(picture) for picture in small], axis=1)).save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()
