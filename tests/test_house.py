@@ -249,7 +249,7 @@ def test_the_api_page_has_every_module_once():
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_the_api_page_leads_from_a_method_to_its_chapters(method):
-    linked = set(re.findall(r"\[[Cc]hapter (\d+)\]\(\.\./notebooks/(\d\d)_", SECTIONS[method]))
+    linked = set(re.findall(r"\[[Ll]esson (\d+)\]\(\.\./notebooks/(\d\d)_", SECTIONS[method]))
     assert all(int(said) == int(number) for said, number in linked)
     assert {number for _, number in linked} >= {number for number, _, modules in CHAPTERS if method in modules}
 
