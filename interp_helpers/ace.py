@@ -1,13 +1,13 @@
 """Alternating conditional expectations (ACE): the smooth transforms of y and of x that correlate most.
 
 ACE looks for theta(y) and phi_1(x_1), ..., phi_p(x_p) that make the mean of (theta - sum of phi)^2 smallest, with theta
-of mean 0 and variance 1 (Breiman and Friedman 1985). It alternates: given theta, each phi is a smooth of what the
-others leave; given the phi, theta is a smooth of their sum. The smoother is Friedman's (1984) supersmoother.
+of mean 0 and variance 1. It alternates: given theta, each phi is a smooth of what the others leave; given the phi,
+theta is a smooth of their sum. The smoother is Friedman's (1984) supersmoother.
 
 Two engines follow Friedman's Fortran program: ``"reference"`` is the ``ace`` package (0.4.2), ``"numba"`` the same
-algorithm compiled. The first call compiles, for about ten seconds. numba keeps the compiled code for later sessions in
-``__pycache__`` beside this file, or where ``NUMBA_CACHE_DIR`` says. Those files are pickles, so only people you trust
-should be able to write there; files that cannot be read or written are ignored. Data are never unpickled.
+algorithm compiled. The first call compiles, for about ten seconds. numba keeps the compiled code in ``__pycache__``
+beside this file, or where ``NUMBA_CACHE_DIR`` says. Those files are pickles, so only people you trust should be able to
+write there. Data are never unpickled.
 
 >>> x = np.linspace(-1, 1, 200)
 >>> y = x**2
@@ -40,27 +40,13 @@ N_STABLE = 3  # so many values of R-squared in a row must agree within the toler
 
 @dataclass(frozen=True)
 class AceResult:
-    """The transforms that ACE found.
+    """The transforms that ACE found."""
 
-    Attributes
-    ----------
-    theta : ndarray, shape (m,)
-        Transform of y: mean 0, variance 1.
-    phi : ndarray, shape (m, p)
-        Transforms of the columns of x: mean 0; their variance tells how much each contributes.
-    r_squared : float
-        1 - mean((theta - sum of phi)^2). It is not the square of `multiple`, but close to it.
-    history : ndarray, shape (iterations,)
-        R-squared after each outer iteration; the last is `r_squared`.
-    converged : bool
-        Whether R-squared changed by no more than the tolerance in the last iterations.
-    """
-
-    theta: np.ndarray
-    phi: np.ndarray
-    r_squared: float
-    history: np.ndarray
-    converged: bool
+    theta: np.ndarray  #: shape (m,), transform of y: mean 0, variance 1
+    phi: np.ndarray  #: shape (m, p), transforms of the columns of x: mean 0; the variance tells how much each adds
+    r_squared: float  #: 1 - mean((theta - sum of phi)^2); close to the square of `multiple`, not equal to it
+    history: np.ndarray  #: R-squared after each outer iteration; the last is `r_squared`
+    converged: bool  #: whether R-squared changed by no more than the tolerance in the last iterations
 
     @property
     def multiple(self):
@@ -75,10 +61,7 @@ class AceResult:
 
 @dataclass(frozen=True)
 class AceBatch:
-    """Results of many solves, as in `AceResult`, and the number of outer iterations.
-
-    Each is an array of shape (stacks,), or (stacks, k) for k responses; NaN where all columns are constant.
-    """
+    """Arrays of shape (stacks,), or (stacks, k) for k responses; NaN where all columns are constant."""
 
     multiple: np.ndarray
     first: np.ndarray
@@ -87,36 +70,22 @@ class AceBatch:
 
 
 def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
-    """Find the transforms of y and of the columns of x that correlate most.
+    """Find the transforms of y and of the columns of x that correlate most, as an `AceResult`.
 
-    Where no transform of x explains any of y, theta is undefined: every result is NaN, with a RuntimeWarning.
+    Where no transform of x explains any of y, theta is undefined: every result is NaN, with a RuntimeWarning. The phi
+    are updated in turn, so the order of the columns matters a little. The units do not, but for rounding: if many
+    values of a column would be tied without it, results can change in the second digit.
 
     Parameters
     ----------
-    x : array_like, shape (m, p) or (m,)
-        Predictors, one column each; m at least 10, p less than m, no column constant.
+    x : array_like, shape (m, p) or (m,); m at least 10, p less than m, no column constant
     y : array_like, shape (m,)
-        Response.
-    engine : "numba" or "reference"
-        Compiled, or the ``ace`` package (hundreds of times slower).
-    max_iterations : int
-        Most outer iterations, and most passes over the phi in each.
-    tolerance : float
-        Stop when R-squared has changed by no more than this over three outer iterations.
+    engine : "numba" or "reference"; compiled, or the ``ace`` package (hundreds of times slower)
+    max_iterations : int; most outer iterations, and most passes over the phi in each
+    tolerance : float; stop when R-squared has changed by no more than this over three outer iterations
     bass : float
-        0 to 10: how much the supersmoother prefers wide spans (Friedman's alpha). The ``ace`` package takes 0, R's
-        acepack 5.
-
-    Returns
-    -------
-    AceResult
-
-    Notes
-    -----
-    The phi are updated in turn, so the order of the columns matters a little. The units do not, but for rounding: if
-    many values of a column would be tied without it, results can change in the second digit. With outliers up to
-    10^9 standard deviations R-squared is Friedman's to 12 digits; the package loses digits there, where columns differ
-    in scale by orders of magnitude, and where a point alone determines a line (its neighbours are tied).
+        0 to 10: how much the supersmoother prefers wide spans (Friedman's alpha). The ``ace`` package takes 0, acepack
+        5.
     """
     x, y = _real("x", x), _real("y", y)
     x = x[:, None] if x.ndim == 1 else x
@@ -142,25 +111,11 @@ def ace(x, y, engine="numba", max_iterations=20, tolerance=0.01, bass=0.0):
 
 
 def ace_many(x, y, max_iterations=20, tolerance=0.01, bass=0.0, threads=None):
-    """Solve ACE for many stacks of predictors (channels) and many responses (scores, permuted scores) at once.
+    """Solve ACE for many stacks of predictors (channels) and responses (scores, permuted scores) at once: `AceBatch`.
 
-    Threads share the solves; the numbers do not depend on how many there are.
-
-    Parameters
-    ----------
-    x : array_like, shape (stacks, m, p)
-        A constant column is left out, so stacks of lower rank can be filled up with zeros; if all columns are
-        constant, the results are NaN.
-    y : array_like, shape (m,), (k, m) or (stacks, k, m)
-        One response for all stacks; k for all stacks; k for each stack.
-    max_iterations, tolerance, bass
-        As in `ace`.
-    threads : int, optional
-        ``NUMBA_NUM_THREADS`` if not given: the number of cores unless the environment says otherwise.
-
-    Returns
-    -------
-    AceBatch
+    x has shape (stacks, m, p); a constant column is left out, so stacks of lower rank can be filled up with zeros. y
+    has shape (m,) (one response for all stacks), (k, m) (k for all) or (stacks, k, m) (k for each). The rest is as in
+    `ace`. Without `threads` there are ``NUMBA_NUM_THREADS``; the numbers do not depend on it.
     """
     x, y = _real("x", x), _real("y", y)
     if x.ndim != 3 or y.ndim not in (1, 2, 3) or (y.ndim == 3 and len(y) != len(x)):
@@ -179,25 +134,12 @@ def ace_many(x, y, max_iterations=20, tolerance=0.01, bass=0.0, threads=None):
 
 
 def supersmoother(x, y, span=None, bass=0.0):
-    """Smooth y along x by running lines of a span that adapts to the data (Friedman 1984).
+    """Smooth y along x, both (m,), by running lines of a span that adapts to the data (Friedman 1984).
 
-    Three running lines, each a least-squares line through a fixed share of the points, are fitted at every point. The
-    span whose cross-validated residuals are smallest nearby wins; the winning spans are smoothed, the running lines
-    interpolated between them, and the outcome is smoothed once more with the narrowest span.
-
-    Parameters
-    ----------
-    x, y : array_like, shape (m,)
-        m at least 10. Points with the same x get the same value.
-    span : float, optional
-        Share of the points in the window, more than 0 and at most 1, for one running line of fixed span.
-    bass : float
-        As in `ace`.
-
-    Returns
-    -------
-    ndarray, shape (m,)
-        The smooth at each x, in the order of x.
+    Least-squares lines through three fixed shares of the points are fitted at every point. The span whose
+    cross-validated residuals are smallest nearby wins; the winning spans are smoothed, the lines interpolated between
+    them, and the outcome is smoothed once more with the narrowest span. With a `span`, a share of the points, there is
+    one running line. Returns the smooth at each x; points with the same x get the same value. `bass` is as in `ace`.
     """
     x, y = _real("x", x), _real("y", y)
     if x.ndim != 1 or y.ndim != 1:
@@ -595,9 +537,9 @@ def _plan_span(x, span, c):
     """Compute what each window's line takes of x: weights of the points that leave and enter, gain, leverage.
 
     Means and sums of squares are updated from one window to the next (Friedman 1984), and computed anew (the weights
-    are NaN) where little but rounding is left of them, as when an outlier has left. The gain turns the covariance of a
-    window into the line's rise from the window's mean to the point; the last number, 1 / (1 - leverage), turns a
-    residual into a cross-validated one (0: not defined, the point alone determines the line).
+    are NaN) where little but rounding is left of them. The gain turns the covariance of a window into the line's rise
+    from the window's mean to the point; the last number, 1 / (1 - leverage), turns a residual into a cross-validated
+    one (0: not defined, the point alone determines the line).
     """
     n = len(x)
     half = _half_window(span, n)

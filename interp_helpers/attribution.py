@@ -44,39 +44,21 @@ from interp_helpers.engine.images import gaussian_blur, resize_maps
 def saliency(model, images, target, layer=None, rule=None, pool="max", batch_size=100):
     """Differentiate a logit with respect to the pixels (Simonyan et al. 2014, section 3).
 
+    Returns an ndarray of the shape of `images`, float32: signed, in units of the logit per unit of pixel value
+    (`magnitude` makes the usual map of it). Warns if a map is zero everywhere, or if the target is a softmax that has
+    saturated. Agrees with keras-vis, tf-keras-vis and xplique (``tests/oracles``).
+
     Parameters
     ----------
-    model : keras.Model
-        Sequential, functional or nested, or what ``load_network`` returns; comes back unchanged.
-    images : ndarray, shape (N, height, width, channels), float
+    model : keras.Model; sequential, functional or nested, or what ``load_network`` returns; comes back unchanged
     target : int, sequence of N ints, or callable
-        A class, whose logit is differentiated; with `layer`, a channel of that layer; or a function from the tensor of
-        logits (N, classes), with `layer` of its output (N, ...), to a tensor (N,).
-    layer : str, optional
-        Name of a layer; its channel is pooled over the map to one number.
+        A class, whose logit is differentiated; with `layer` (a name), a channel of that layer; or a function from the
+        tensor of logits (N, classes), with `layer` of its output (N, ...), to a tensor (N,).
     rule : None, "guided" or "deconvnet"
         What a ReLU lets through in the backward pass. None: the gradient. "guided": only positive gradients, and only
         where the ReLU was active (Springenberg et al. 2014). "deconvnet": only positive gradients, wherever (Zeiler and
-        Fergus 2014). With a rule the result is no gradient any more. A ReLU is found as a layer, an operation of the
-        model or the activation of a layer, not inside a Lambda or a layer's own code.
-    pool : "max", "mean" or "sum"
-        How the map of a channel of an inner layer becomes one number.
-    batch_size : int
-
-    Returns
-    -------
-    ndarray, shape of `images`, float32
-        Signed; units of the logit per unit of pixel value. `magnitude` makes the usual map of it.
-
-    Warns
-    -----
-    UserWarning
-        If a map is zero everywhere, or if the target is a softmax that has saturated; the message says why.
-
-    Notes
-    -----
-    Agrees to 1e-5 (relative) with the raw gradients of keras-vis 0.4.1, and with tf-keras-vis 0.8.7 and xplique, for
-    all three rules where these have them (``tests/oracles``).
+        Fergus 2014). A ReLU inside a Lambda or a layer's own code is not found.
+    pool : "max", "mean" or "sum"; how the map of a channel of an inner layer becomes one number
     """
     _, slopes = gradients(model, images, target, layer, rule, pool, batch_size)
     _warn_if_blank(slopes, "the target does not react to any pixel: before it there is a ReLU that is off (dead)")
@@ -84,37 +66,22 @@ def saliency(model, images, target, layer=None, rule=None, pool="max", batch_siz
 
 
 def magnitude(slopes):
-    """Reduce signed gradients (N, height, width, channels) to the usual saliency map (N, height, width).
-
-    The absolute value, largest over the colour channels.
-    """
+    """Return the usual map of gradients (N, height, width, channels): the largest absolute value over the colours."""
     return np.abs(check_array("slopes", slopes, ("N", "height", "width", "channels"))).max(axis=-1)
 
 
 def grad_cam(model, images, target, layer=None, rule=None, upsample=True, batch_size=100):
     """Weight the feature maps of a layer by their mean gradients, add them, keep what is positive (Selvaraju 2017).
 
-    With A^k the maps of the layer and y the logit: alpha_k = mean over the map of dy/dA^k, and
-    L = max(0, sum_k alpha_k A^k).
+    With A^k the maps and y the logit: alpha_k = mean over the map of dy/dA^k, and L = max(0, sum_k alpha_k A^k).
+    Returns an ndarray, shape (N, height, width), not scaled to [0, 1]; warns if a map is zero everywhere. Agrees with
+    keras-vis before upsampling, but for the factor 1 / (largest gradient) that keras-vis applies (``tests/oracles``).
 
     Parameters
     ----------
-    model, images, target, rule, batch_size
-        As in `saliency`; `target` is a class.
-    layer : str, optional
-        A layer with feature maps; by default the last one before the maps are flattened or pooled away.
-    upsample : bool
-        Stretch the maps to the size of the images, bilinearly (``tf.image.resize``: border to border).
-
-    Returns
-    -------
-    ndarray, shape (N, height, width), float32, not negative
-        Not scaled to [0, 1]. Warns if a map is zero everywhere.
-
-    Notes
-    -----
-    Agrees to 1e-5 (relative) with keras-vis 0.4.1 before upsampling, up to the factor 1 / (largest gradient) that
-    keras-vis applies; and with tf-keras-vis 0.8.7 and xplique on functional models (``tests/oracles``).
+    model, images, target, rule, batch_size : as in `saliency`; `target` is a class
+    layer : str, optional; by default the last one before the maps are flattened or pooled away
+    upsample : bool; stretch the maps to the size of the images, bilinearly (``tf.image.resize``: border to border)
     """
     model = check_model(model)
     layer = last_conv_layer(model) if layer is None else layer
@@ -127,22 +94,9 @@ def grad_cam(model, images, target, layer=None, rule=None, upsample=True, batch_
 def class_activation_map(model, images, target, upsample=True, batch_size=100):
     """Weight the feature maps before global average pooling by the weights of the last layer (CAM; Zhou et al. 2016).
 
-    Parameters
-    ----------
-    model : keras.Model
-        That ends in feature maps, ``GlobalAveragePooling2D``, one dense layer (and softmax or sigmoid).
-    images, target, upsample, batch_size
-        As in `grad_cam`; `target` is a class, or one for each image.
-
-    Returns
-    -------
-    ndarray, shape (N, height, width), float32
-        Signed. Its mean over the map (``upsample=False``), plus the bias, is the logit.
-
-    Notes
-    -----
-    Grad-CAM of the same maps is max(0, CAM) divided by the number of positions: the gradient of the logit with respect
-    to every position of map k is w_k / Z.
+    The model ends in feature maps, ``GlobalAveragePooling2D``, one dense layer (and softmax or sigmoid); the rest is as
+    in `grad_cam`. The maps, (N, height, width), are signed: their mean over the map (``upsample=False``), plus the
+    bias, is the logit. Grad-CAM of the same maps is max(0, CAM) divided by the number of positions.
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -166,18 +120,9 @@ def guided_grad_cam(model, images, target, layer=None, batch_size=100):
 
 
 def smoothgrad(model, images, target, noise=0.2, n_samples=50, seed=0, **options):
-    """Average the saliency maps of noisy copies of each image (Smilkov et al. 2017).
+    """Average the saliency maps of noisy copies of each image (Smilkov et al. 2017); the rest as in `saliency`.
 
-    Parameters
-    ----------
-    model, images, target
-        As in `saliency`.
-    noise : float
-        Standard deviation of the Gaussian noise, in units of pixel value.
-    n_samples : int
-        Copies of each image.
-    **options
-        As in `saliency`, which is also what is returned.
+    The noise is Gaussian, its standard deviation in units of pixel value; `n_samples` are the copies of an image.
     """
     model = check_model(model)
     images, n_samples = check_images(model, images), check_count("n_samples", n_samples)
@@ -192,23 +137,8 @@ def integrated_gradients(model, images, target, baseline=0.0, n_steps=50, **opti
     """Add up the gradients along the straight line from a baseline to each image (Sundararajan et al. 2017).
 
     The attributions of all pixels add up to logit(image) - logit(baseline), up to the error of the midpoint rule
-    (*completeness*).
-
-    Parameters
-    ----------
-    model, images, target
-        As in `saliency`.
-    baseline : float or ndarray that broadcasts to `images`
-        The image that stands for nothing; black by default.
-    n_steps : int
-        Points on the line.
-    **options
-        Passed to `saliency`.
-
-    Returns
-    -------
-    ndarray, shape of `images`, float32
-        Signed, in units of the logit.
+    (*completeness*). They are signed, in units of the logit, and have the shape of `images`. The baseline, black by
+    default, broadcasts to the images; `n_steps` are the points on the line; the rest is as in `saliency`.
     """
     model = check_model(model)
     images, n_steps = check_images(model, images), check_count("n_steps", n_steps)
@@ -223,25 +153,19 @@ def occlusion_map(
 ):
     """Cover a square of each image, at every position, and see what becomes of the target (Zeiler and Fergus 2014).
 
+    Returns an ndarray, shape (N, height, width): the value at a pixel is that for the square around it, or with a
+    stride for the square at the nearest position; positions begin at ``stride // 2``.
+
     Parameters
     ----------
-    model, images, target, layer, pool
-        As in `saliency`.
-    patch, stride : int
-        Side of the square (at the border the part inside the image is covered), and step between positions, in pixels.
+    model, images, target, layer, pool : as in `saliency`
+    patch, stride : int; side of the square, and step between positions, in pixels; outside the image nothing is covered
     fill : float, "local", "blur" or ndarray that broadcasts to `images`
-        What the square is filled with: a grey value (0: black, 1: white), the mean of the pixels that it covers, the
-        blurred image, or the same part of another image (for example a mean image).
+        A grey value (0: black, 1: white), the mean of the pixels that the square covers, the blurred image, or the same
+        part of another image (for example a mean image).
     output : "score_drop" or "probability"
         By how much the target falls (positive: the square was needed), or the probability that is left.
-    batch_size : int
-        Covered images in one call of the model.
-
-    Returns
-    -------
-    ndarray, shape (N, height, width), float32
-        The value at a pixel is that for the square around it, or with a stride for the square at the nearest position;
-        positions begin at ``stride // 2``.
+    batch_size : int; covered images in one call of the model
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -250,7 +174,11 @@ def occlusion_map(
     check_count("patch", patch, 1, max(height, width))
     check_count("stride", stride, 1, min(height, width))
     run = _occluded_output(model, images, target, output, layer)
-    filling = _filling(fill, images, patch)
+    if isinstance(fill, str):
+        check_choice("fill", fill, ("local", "blur"))
+        filling = gaussian_blur(images, patch / 2).numpy() if fill == "blur" else None
+    else:
+        filling = _broadcast("fill", fill, images.shape)
     rows, columns = (range(min(stride // 2, n - 1), n, stride) for n in (height, width))
     covered = _squares(height, width, rows, columns, patch)
     nearest = [np.minimum(np.arange(n) // stride, len(p) - 1) for n, p in ((height, rows), (width, columns))]
@@ -263,7 +191,9 @@ def occlusion_map(
         of_image, values = of_part(target, i), []
         for part in batches(len(covered), batch_size):
             mask = covered[part, :, :, None]
-            instead = _local_means(image, mask) if filling is None else filling[i]
+            if filling is None:  # the mean of what each square covers
+                means = np.einsum("phw,hwc->pc", mask[..., 0].astype(np.float32), image) / mask.sum(axis=(1, 2))
+            instead = means[:, None, None] if filling is None else filling[i]
             values.append(reached(np.where(mask, instead, image), of_image))
         values = np.concatenate(values).reshape(len(rows), len(columns))
         if output == "score_drop":
@@ -273,22 +203,12 @@ def occlusion_map(
 
 
 def explain(model, images, target, method="saliency", **options):
-    """Return the map of any method: one call, one shape, larger where the target depends more on the picture.
+    """Return the map (N, height, width) of any method: larger where the target depends more on the picture.
 
-    Parameters
-    ----------
-    model, images, target
-        As in `saliency`.
-    method : str
-        "saliency", "guided", "deconvnet", "smoothgrad" (their absolute values, largest over the colour channels),
-        "integrated_gradients", "guided_grad_cam" (signed, summed over the colour channels), "grad_cam", "occlusion"
-        (signed), and the two baselines "edges" and "random", which do not look at the model.
-    **options
-        Passed to the function of the method.
-
-    Returns
-    -------
-    ndarray, shape (N, height, width), float32
+    The methods are "saliency", "guided", "deconvnet", "smoothgrad" (their absolute values, largest over the colour
+    channels), "integrated_gradients", "guided_grad_cam" (signed, summed over the colour channels), "grad_cam",
+    "occlusion" (signed), and the two baselines "edges" and "random", which do not look at the model. Options are passed
+    on.
     """
     check_choice("method", method, METHODS)
     images = check_images(check_model(model), images)
@@ -298,10 +218,7 @@ def explain(model, images, target, method="saliency", **options):
 def edges(images):
     """Return the edges of each image (Sobel), a baseline for every method because it ignores the network.
 
-    Returns
-    -------
-    ndarray, shape (N, height, width), float32
-        Length of the gradient of the picture, largest over the colour channels.
+    The length of the gradient of the picture, largest over the colour channels: (N, height, width), float32.
     """
     images = check_array("images", images, ("N", "height", "width", "channels")).astype(np.float32)
     return to_numpy(tf.norm(tf.image.sobel_edges(tf.constant(images)), axis=-1)).max(axis=-1)
@@ -325,11 +242,10 @@ def _end_of_cam(model):
     layers = all_layers(model)
     pools = [name for name, layer in layers.items() if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
     after = list(layers.values())[list(layers).index(pools[-1]) + 1 :] if pools else []
-    dense = [layer for layer in after if not isinstance(layer, keras.layers.Dropout | keras.layers.Softmax)]
-    dense = [layer for layer in dense if not isinstance(layer, keras.layers.Activation)]
-    nonlinear = any(
-        getattr(layer, "activation", None) not in (None, *_ENDS) for layer in after if layer not in dense[1:]
-    )
+    passing = keras.layers.Dropout | keras.layers.Softmax | keras.layers.Activation
+    dense = [layer for layer in after if not isinstance(layer, passing)]
+    activations_after = [getattr(layer, "activation", None) for layer in after if layer not in dense[1:]]
+    nonlinear = any(activation not in (None, *_ENDS) for activation in activations_after)
     if len(dense) != 1 or not isinstance(dense[0], keras.layers.Dense) or nonlinear:
         raise ValueError(
             f"model: {model.name!r} does not end in global average pooling and one dense layer; CAM needs that "
@@ -352,23 +268,12 @@ def _occluded_output(model, images, target, output, layer):
 
 def _squares(height, width, rows, columns, patch):
     """Return masks (positions, height, width) of the squares around the given rows and columns."""
-    before = patch // 2
-
-    def covers(centres, length):
-        start = np.array(centres)[:, None] - before
-        pixels = np.arange(length)
-        return (pixels >= start) & (pixels < start + patch)
-
-    down, across = covers(rows, height), covers(columns, width)
+    covers = []
+    for centres, pixels in ((rows, np.arange(height)), (columns, np.arange(width))):
+        start = np.array(centres)[:, None] - patch // 2
+        covers.append((pixels >= start) & (pixels < start + patch))
+    down, across = covers
     return (down[:, None, :, None] & across[None, :, None, :]).reshape(-1, height, width)
-
-
-def _filling(fill, images, patch):
-    """Return what the squares are filled with, in the shape of the images; None if it depends on the position."""
-    if isinstance(fill, str):
-        check_choice("fill", fill, ("local", "blur"))
-        return gaussian_blur(images, patch / 2).numpy() if fill == "blur" else None
-    return _broadcast("fill", fill, images.shape)
 
 
 def _broadcast(name, values, shape):
@@ -381,27 +286,17 @@ def _broadcast(name, values, shape):
         raise ValueError(f"{name}: got shape {values.shape}, which does not fit images of {shape}") from None
 
 
-def _local_means(image, mask):
-    """Return the mean of what each mask (positions, height, width, 1) covers, shape (positions, 1, 1, channels)."""
-    total = np.einsum("phw,hwc->pc", mask[..., 0].astype(np.float32), image)
-    return (total / mask.sum(axis=(1, 2)))[:, None, None]
-
-
 def _warn_if_blank(maps, reason):
     blank = np.flatnonzero((maps == 0).reshape(len(maps), -1).all(axis=1))
     if len(blank):
         warnings.warn(f"the map of image {first_few(blank)} is zero everywhere: {reason}", stacklevel=3)
 
 
-def _magnitude_of(rule=None):
-    return lambda m, x, t, o: magnitude(saliency(m, x, t, rule=rule, **o))
-
-
 _ENDS = (keras.activations.linear, keras.activations.softmax, keras.activations.sigmoid)
 METHODS = {
-    "saliency": _magnitude_of(),
-    "guided": _magnitude_of("guided"),
-    "deconvnet": _magnitude_of("deconvnet"),
+    "saliency": lambda m, x, t, o: magnitude(saliency(m, x, t, rule=None, **o)),
+    "guided": lambda m, x, t, o: magnitude(saliency(m, x, t, rule="guided", **o)),
+    "deconvnet": lambda m, x, t, o: magnitude(saliency(m, x, t, rule="deconvnet", **o)),
     "smoothgrad": lambda m, x, t, o: magnitude(smoothgrad(m, x, t, **o)),
     "integrated_gradients": lambda m, x, t, o: integrated_gradients(m, x, t, **o).sum(axis=-1),
     "grad_cam": lambda m, x, t, o: grad_cam(m, x, t, **o),

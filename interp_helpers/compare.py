@@ -34,23 +34,13 @@ from interp_helpers.variation import vary_channel, without_channels
 def rank_correlations(table, method="spearman", n_bootstrap=1000, n_permutations=1000, seed=0):
     """Correlate every pair of rankings over the channels, with an interval and a chance level.
 
-    Both coefficients are taken between the *values* of the two rankings, channel by channel; never between lists of
-    channel numbers sorted by value, whose correlation depends on how the channels happen to be numbered.
+    Correlated are the *values* of the two rankings, channel by channel ("spearman" or "pearson"); never lists of
+    channel numbers sorted by value, whose correlation depends on how the channels happen to be numbered. Channels
+    without a value in some column are left out of all; at least six must be left.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame, shape (n_channels, n_rankings)
-        Channels without a value in some column are left out of all; at least six must be left.
-    method : "spearman" or "pearson"
-    n_bootstrap, n_permutations, seed : int
-        Samples of channels for the interval; random assignments of values to the channels for the chance level.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each pair: first, second (columns of `table`), correlation, low, high (95 % interval, bootstrap
-        percentiles), chance (95 % of the absolute correlations under permutation lie below), p (two-sided), n
-        (channels). A ranking that gives all channels the same value has no correlation: NaN.
+    Returns a DataFrame, one row for each pair: first, second (columns of `table`), correlation, low, high (95 %
+    interval over bootstrap samples of channels), chance (95 % of the absolute correlations under permutation lie
+    below), p (two-sided), n (channels). A ranking that gives all channels the same value has no correlation: NaN.
     """
     table = _checked_table(table).dropna()
     n, n_rankings = table.shape
@@ -59,36 +49,22 @@ def rank_correlations(table, method="spearman", n_bootstrap=1000, n_permutations
     statistic = partial(correlation_matrices, method=method)
     found = resampled(statistic, table.to_numpy(), n_bootstrap, n_permutations, seed)
     pairs = np.triu_indices(n_rankings, 1)
-    rows = {
-        "first": table.columns[pairs[0]],
-        "second": table.columns[pairs[1]],
-        "correlation": found.pop("value")[pairs],
-    }
+    rows = dict(zip(("first", "second"), (table.columns[pair] for pair in pairs), strict=True))
+    rows["correlation"] = found.pop("value")[pairs]
     return pd.DataFrame(rows | {name: values[pairs] for name, values in found.items()} | {"n": n})
 
 
 def enrichment(table, members, k=5, n_permutations=10_000, seed=0):
     """Test whether members of a group are more frequent among the top k of rankings than in a random draw.
 
-    For one ranking the number of members in a random top k is hypergeometric. For several rankings of the same
-    channels together it is no sum of independent draws, because rankings that resemble each other count the same
-    channels again: there the membership is permuted over the channels, which keeps the rankings as they are.
+    The table has shape (n_channels, n_rankings); larger is better, equal values are put in a random order, and each
+    ranking has values for k channels or more. `members` are truth values, one for each channel. For one ranking the
+    number of members in a random top k is hypergeometric. Several rankings of the same channels are no independent
+    draws: there the membership is permuted over the channels, which keeps the rankings as they are.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame, shape (n_channels, n_rankings)
-        Larger is better; equal values are put in a random order. Each has values for k channels or more.
-    members : ndarray of bool, shape (n_channels,)
-        Which channels belong to the group.
-    k : int
-    n_permutations, seed : int
-        For the row of all rankings; the seed also for the order of equal values.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each ranking, and a last one named "all": ranking, found (members in the top k), expected,
-        at_least_one (probability of one or more in a random top k; NaN for all), p (probability of as many or more).
+    Returns a DataFrame, one row for each ranking, and a last one named "all": ranking, found (members in the top k),
+    expected, at_least_one (probability of one or more in a random top k; NaN for all), p (probability of as many or
+    more).
     """
     table = _checked_table(table, "all")
     n_channels, members = len(table), check_array("members", members, (len(table),))
@@ -130,25 +106,18 @@ def importance(model, layer, images, labels, ideal=None, seed=0, batch_size=100)
     ideal mean, ideal max     of the map on the ideal image of the class (Casacuberta et al. 2021, section 5)
     ========================  ========================================================================================
 
-    Parameters
-    ----------
-    model : keras.Model
-        With two or more logits.
-    layer : str
-        Name of a layer with feature maps, for example ``"relu1"``.
-    images, labels : ndarray
-        As in `variation.without_channels`; of two classes or more.
-    ideal : ndarray, shape (n_classes, height, width, channels), optional
-        An ideal image for each class that occurs, in order of class; without it the last two columns are missing.
-    seed : int, for the noise
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each class and channel: class, channel, and a column for each measure. With equally many images of
-        each class, means over the classes are over all images; Morcos et al. (2018) take the largest selectivity.
+    Returns a DataFrame, one row for each class and channel: class, channel, and a column for each measure. With equally
+    many images of each class, means over the classes are over all images; Morcos et al. (2018) take the largest
+    selectivity. The ideal images, one for each class that occurs, in order of class, may be left out; then the last two
+    columns are missing. The rest is as in `variation.without_channels`, with two classes or more.
     """
-    model, images, labels, classes = _checked_classes(model, images, labels)
+    if n_outputs(model := check_model(model)) < 2:
+        raise ValueError(f"model: {model.name!r} has one logit; give a network with a logit for each class")
+    images = check_images(model, images)
+    labels = check_labels(labels, len(images), n_outputs(model))
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise ValueError(f"labels: all images are of class {classes[0]}; give images of two or more")
     found, of_ideal = spatial_layer(model, layer), _on_ideal(model, layer, ideal, (len(classes), *images.shape[1:]))
     maps, by_image = _by_image(model, layer, images, labels, seed, batch_size)
     columns = {name: [values[:, labels == k].mean(axis=1) for k in classes] for name, values in by_image.items()}
@@ -163,22 +132,14 @@ def importance(model, layer, images, labels, ideal=None, seed=0, batch_size=100)
 def shapley_values(value, n_players, n_permutations=50, seed=0):
     """Estimate Shapley values by sampling permutations: what a player adds, on average, to those that came before.
 
-    Every permutation is used a second time backwards (antithetic sampling). Contributions add up to value(all) -
-    value(none) along each, so the estimates do as well (Shapley 1953; for channels Ghorbani and Zou 2020).
+    Every permutation is used a second time backwards (antithetic sampling), so the number of permutations is even, and
+    at least 4. Contributions add up to value(all) - value(none) along each, so the estimates do as well (Shapley 1953;
+    for channels Ghorbani and Zou 2020).
 
-    Parameters
-    ----------
-    value : callable
-        Takes sets of players as truth values, shape (n_sets, n_players), and returns their values, shape (n_sets,), or
-        (n_sets, q) for q values at once. Every set is asked for once.
-    n_players, n_permutations, seed : int
-        The number of permutations is even, and at least 4.
-
-    Returns
-    -------
-    shapley, error : ndarray, shape (n_players,) or (n_players, q)
-        Estimates, and their standard errors from the scatter of the pairs of permutations. The error is that of
-        sampling permutations, not that of the images behind the values.
+    The value function takes sets of players as truth values, shape (n_sets, n_players), and returns their values, shape
+    (n_sets,), or (n_sets, q) for q values at once. Every set is asked for once. Returned are the estimates, shape
+    (n_players,) or (n_players, q), and their standard errors from the scatter of the pairs of permutations; the error
+    of sampling images is not in them.
     """
     n_players = check_count("n_players", n_players)
     if check_count("n_permutations", n_permutations, 4) % 2:
@@ -219,21 +180,12 @@ def value_of_channels(model, layer, images, labels, batch_size=100):
 def removal_curves(model, layer, images, labels, table, n_random=20, seed=0, batch_size=100):
     """Remove the channels of a layer one after another in the order of each ranking, and measure what is left.
 
-    Parameters
-    ----------
-    model, layer, images, labels, batch_size
-        As in `variation.without_channels`.
-    table : pandas.DataFrame, shape (channels, n_rankings)
-        Larger is better; equal values in order of the rows.
-    n_random, seed : int
-        Random orders, to compare with.
+    The arguments are those of `variation.without_channels`, and a table of shape (channels, n_rankings): larger is
+    better, equal values in order of the rows. `n_random` random orders are there to compare with.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each ranking, order and number of channels removed: ranking ("random" for the random orders), order
-        ("best first", "worst first", or the number of the random order), removed (0 to all), accuracy, low, high (95 %
-        interval, Wilson), score (mean logit of the true class).
+    Returns a DataFrame, one row for each ranking, order and number of channels removed: ranking ("random" for the
+    random orders), order ("best first", "worst first", or the number of the random order), removed (0 to all),
+    accuracy, low, high (95 % interval, Wilson), score (mean logit of the true class).
     """
     table, n_channels = _checked_table(table, "random"), find_layer(check_model(model), layer).output.shape[-1]
     if len(table) != n_channels:
@@ -252,17 +204,10 @@ def removal_curves(model, layer, images, labels, table, n_random=20, seed=0, bat
 def removal_areas(curves):
     """Sum up each removal curve by the area under it, and say where it lies among those of the random orders.
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        Rows of `removal_curves`, whole curves, with random orders.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each ranking and order, the random ones left out: ranking, order; for accuracy and score each the
-        area (mean over the steps, trapezoids; named as the measure) and `below_...` (share of the random orders whose
-        area is smaller: near 0 for "best first" and near 1 for "worst first" if the ranking knows what matters).
+    Takes whole curves of `removal_curves`, with random orders. Returns a DataFrame, one row for each ranking and order,
+    the random ones left out: ranking, order; for accuracy and score each the area (mean over the steps, trapezoids;
+    named as the measure) and `below_...` (share of the random orders whose area is smaller: near 0 for "best first" and
+    near 1 for "worst first" if the ranking knows what matters).
     """
     check_table(curves, ["ranking", "order", "removed", "accuracy", "score"], "curves")
     if not (curves["ranking"] == "random").any():
@@ -346,15 +291,3 @@ def _checked_table(table, reserved=None):
     if reserved in table.columns:
         raise ValueError(f"table: {reserved!r} names other rows of the result; give the ranking another name")
     return table.astype(float)
-
-
-def _checked_classes(model, images, labels):
-    """Return a model with several logits, images, labels of at least two classes, and the classes."""
-    if n_outputs(model := check_model(model)) < 2:
-        raise ValueError(f"model: {model.name!r} has one logit; give a network with a logit for each class")
-    images = check_images(model, images)
-    labels = check_labels(labels, len(images), n_outputs(model))
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise ValueError(f"labels: all images are of class {classes[0]}; give images of two or more")
-    return model, images, labels, classes

@@ -9,6 +9,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from interp_helpers.engine.checks import check_choice, check_count, check_images, check_model
 from interp_helpers.engine.graph import layers_before, spatial_layer
@@ -16,35 +17,18 @@ from interp_helpers.engine.hooks import forward
 
 
 def max_pool_with_switches(maps, size=2):
-    """Max-pool without overlap, and remember where each maximum was.
+    """Max-pool maps (N, height, width, channels) without overlap, and remember where each maximum was.
 
-    Parameters
-    ----------
-    maps : ndarray or tensor, shape (N, height, width, channels)
-    size : int
-
-    Returns
-    -------
-    pooled : tensor, shape (N, height // size, width // size, channels)
-    switches : tensor of int64, same shape
-        Flat position of each maximum in (height, width, channels) of its image.
+    Returns the pooled maps and the switches: the flat position of each maximum in (height, width, channels) of its
+    image.
     """
     return tf.nn.max_pool_with_argmax(maps, size, size, "VALID")
 
 
 def unpool(values, switches, shape):
-    """Put values back where the switches point, and zeros everywhere else.
+    """Put values back where the switches of `max_pool_with_switches` point, and zeros everywhere else.
 
-    Parameters
-    ----------
-    values, switches : tensor, shape (N, height, width, channels)
-        As `max_pool_with_switches` returns them.
-    shape : (int, int, int)
-        Height, width and channels of the maps before pooling.
-
-    Returns
-    -------
-    tensor, shape (N, *shape)
+    The shape is height, width and channels of the maps before pooling.
     """
     n = values.shape[0]
     flat = tf.reshape(switches, (n, -1))
@@ -57,26 +41,11 @@ def unpool(values, switches, shape):
 def deconvnet(model, images, layer, channel, keep="max"):
     """Project the activation of a channel back to the pixels (Zeiler and Fergus 2014, section 2.1).
 
-    All values of the layer are set to zero but those of the channel (only the largest one of its map, by default).
-    Then each layer is inverted: unpooling with switches, rectification, transposed convolution.
+    All values of the layer are set to zero but those of the channel (only the largest one of its map, unless
+    ``keep="all"``). Then each layer is inverted: unpooling with switches, rectification, transposed convolution. Up to
+    the layer the model is a chain of convolutions, ReLUs, max-pooling without overlap and dropout. The result has the
+    shape of `images`.
 
-    Parameters
-    ----------
-    model : keras.Model
-        A chain of convolutions, ReLUs, max-pooling without overlap and dropout up to the layer; comes back unchanged.
-    images : ndarray, shape (N, height, width, channels), float
-    layer : str
-        A layer with feature maps, after its ReLU.
-    channel : int
-    keep : "max" or "all"
-
-    Returns
-    -------
-    ndarray, shape of `images`, float32
-
-
-    Notes
-    -----
     With ``keep="max"`` this is the value of the activation times `attribution.saliency` of the channel's maximum with
     ``rule="deconvnet"``: the same backward pass, begun with 1 instead of the activation.
     """
@@ -109,12 +78,12 @@ def _only(maps, channel, keep):
 
 def _back(layer, signal, inputs):
     """Invert one layer; `inputs` is what went into it in the forward pass."""
-    if isinstance(layer, keras.layers.MaxPooling2D):
+    if isinstance(layer, layers.MaxPooling2D):
         _, switches = max_pool_with_switches(inputs, layer.pool_size[0])
         return unpool(signal, switches, inputs.shape[1:])
-    if isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu:
+    if isinstance(layer, layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu:
         signal = tf.nn.relu(signal)
-    if isinstance(layer, keras.layers.Conv2D):
+    if isinstance(layer, layers.Conv2D):
         signal = tf.nn.conv2d_transpose(
             signal, layer.kernel, inputs.shape, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
         )
@@ -123,19 +92,13 @@ def _back(layer, signal, inputs):
 
 def _check_invertible(layer):
     """Refuse a layer that `_back` would get wrong."""
-    pool = isinstance(layer, keras.layers.MaxPooling2D)
+    pool = isinstance(layer, layers.MaxPooling2D)
     overlaps = pool and (layer.pool_size != layer.strides or len(set(layer.pool_size)) > 1 or layer.padding != "valid")
     activation = getattr(layer, "activation", keras.activations.linear)
     odd = activation not in (keras.activations.linear, keras.activations.relu)
-    odd = odd or (isinstance(layer, keras.layers.ReLU) and (layer.negative_slope or layer.max_value is not None))
+    odd = odd or (isinstance(layer, layers.ReLU) and (layer.negative_slope or layer.max_value is not None))
     if overlaps or odd or not isinstance(layer, _INVERTIBLE) or getattr(layer, "groups", 1) != 1:
         raise ValueError(f"layer: {layer.name!r} ({type(layer).__name__}) on the way cannot be inverted here")
 
 
-_INVERTIBLE = (
-    keras.layers.Conv2D,
-    keras.layers.ReLU,
-    keras.layers.Activation,
-    keras.layers.MaxPooling2D,
-    keras.layers.Dropout,
-)
+_INVERTIBLE = (layers.Conv2D, layers.ReLU, layers.Activation, layers.MaxPooling2D, layers.Dropout)

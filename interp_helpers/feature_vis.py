@@ -21,42 +21,18 @@ from interp_helpers.models.checkpoints import load_checkpoint
 
 @dataclass(frozen=True)
 class Maximized:
-    """Images made by `maximize`.
+    """Images made by `maximize`."""
 
-    Attributes
-    ----------
-    images : ndarray, shape (N, height, width, channels), float32
-    values : ndarray, shape (N,)
-        What the target gives for these images, without any penalty.
-    history : ndarray, shape (n_steps, N)
-        The target before every step.
-    """
-
-    images: np.ndarray
-    values: np.ndarray
-    history: np.ndarray
+    images: np.ndarray  #: shape (N, height, width, channels), float32
+    values: np.ndarray  #: shape (N,), what the target gives for these images, without any penalty
+    history: np.ndarray  #: shape (n_steps, N), the target before every step
 
 
 def maximize(
-    model,
-    target,
-    layer=None,
-    *,
-    n_steps=200,
-    step_size=0.05,
-    l2=0.0,
-    lp_norm=0.0,
-    total_variation=0.0,
-    blur=0.0,
-    jitter=0,
-    fourier=False,
-    pixel_range=(0.0, 1.0),
-    rule=None,
-    pool="sum",
-    start=None,
-    seed=0,
-):
-    """Change images by gradient ascent to make a target large (Erhan et al. 2009; Simonyan et al. 2014).
+    model, target, layer=None, *, n_steps=200, step_size=0.05, l2=0.0, lp_norm=0.0, total_variation=0.0, blur=0.0,
+    jitter=0, fourier=False, pixel_range=(0.0, 1.0), rule=None, pool="sum", start=None, seed=0,
+):  # fmt: skip
+    """Change images by gradient ascent to make a target large (Erhan et al. 2009; Simonyan et al. 2014): a `Maximized`.
 
     One image for each target, in one batch. Each gradient is divided by its root mean square; RMSprop does the rest.
 
@@ -72,18 +48,24 @@ def maximize(
         Pixels: standard deviation of a blur after every step; largest random shift before each gradient.
     fourier : bool
         Change the spectrum, each frequency scaled by its wavelength, not the pixels (Olah et al. 2017).
-    pixel_range : (float, float) or None
-        Pixels are kept inside; None lets them go anywhere. (The rest as in `attribution.saliency`.)
-    start : ndarray, shape (N, height, width, channels), optional
-        Images to begin with; by default random pixels over `pixel_range`.
-
-    Returns a `Maximized`.
+    pixel_range : (float, float) or None; pixels are kept inside
+    rule, pool : as in `attribution.saliency`
+    start : ndarray, optional; images to begin with; by default random pixels over `pixel_range`
     """
     model = check_model(model)
     if target is None and layer is None:
         raise ValueError("target: None means a whole layer; name it by layer")
-    target = _mean_square if target is None else target
-    _check_numbers(model, n_steps, step_size, jitter, l2, lp_norm, total_variation, blur, fourier, pixel_range)
+    if target is None:
+        target = lambda outputs: tf.reduce_mean(outputs**2, axis=tuple(range(1, len(outputs.shape))))  # noqa: E731
+    check_count("n_steps", n_steps)
+    check_count("jitter", jitter, 0)
+    check_number("step_size", step_size, 0, open_low=True)
+    for name, number in {"l2": l2, "lp_norm": lp_norm, "total_variation": total_variation, "blur": blur}.items():
+        check_number(name, number, 0)
+    if blur and (fourier or 3 * blur > min(n or np.inf for n in model.input_shape[1:3])):
+        raise ValueError(f"blur: got {blur}; give less than a third of the image's side, and not with fourier")
+    if pixel_range is not None and not pixel_range[0] < pixel_range[1]:
+        raise ValueError(f"pixel_range: got {pixel_range}; give (low, high) with low < high, or None")
     rng = np.random.default_rng(check_count("seed", seed, 0))
     images = _beginning(model, target, start, pixel_range, rng)
     target = check_request(model, target, layer, rule, pool, len(images))
@@ -93,9 +75,12 @@ def maximize(
     penalty = partial(_penalty, l2=l2, lp_norm=lp_norm / size, total_variation=total_variation / size)
     shifts = [tf.constant(rng.integers(-jitter, jitter + 1, 2), tf.int32) for _ in range(n_steps)]
     images, history = _ascend(images, values_of, penalty, shifts, step_size, blur, fourier, pixel_range)
-    final = values_of(images)
-    _warn_if_stuck(history, final.numpy())
-    return Maximized(images.numpy(), final.numpy(), history)
+    final = values_of(images).numpy()
+    stuck = np.flatnonzero((history == final).all(axis=0))
+    if len(stuck):
+        reason = "before it there is a ReLU that is off"
+        warnings.warn(f"target {first_few(stuck)} never reacted to its image: {reason}", stacklevel=2)
+    return Maximized(images.numpy(), final, history)
 
 
 def load_ideal_digits():
@@ -112,13 +97,6 @@ def load_ideal_digits():
 IDEAL_DIGITS = {"n_steps": 200, "l2": 0.1, "total_variation": 100.0}
 _IDEAL_DIGITS = []
 _DECAY, _EPSILON = 0.95, 1e-7  # as in keras-vis
-
-
-def _warn_if_stuck(history, final):
-    stuck = np.flatnonzero((history == final).all(axis=0))
-    if len(stuck):
-        reason = "before it there is a ReLU that is off"
-        warnings.warn(f"target {first_few(stuck)} never reacted to its image: {reason}", stacklevel=3)
 
 
 def _ascend(images, values_of, penalty, shifts, step_size, blur, fourier, pixel_range):
@@ -148,18 +126,6 @@ def _ascend(images, values_of, penalty, shifts, step_size, blur, fourier, pixel_
         values, cache, wanted = step(values, cache, shift)
         history.append(wanted.numpy())
     return from_values(values), np.array(history)
-
-
-def _check_numbers(model, n_steps, step_size, jitter, l2, lp_norm, total_variation, blur, fourier, pixel_range):
-    check_count("n_steps", n_steps)
-    check_count("jitter", jitter, 0)
-    check_number("step_size", step_size, 0, open_low=True)
-    for name, number in {"l2": l2, "lp_norm": lp_norm, "total_variation": total_variation, "blur": blur}.items():
-        check_number(name, number, 0)
-    if blur and (fourier or 3 * blur > min(n or np.inf for n in model.input_shape[1:3])):
-        raise ValueError(f"blur: got {blur}; give less than a third of the image's side, and not with fourier")
-    if pixel_range is not None and not pixel_range[0] < pixel_range[1]:
-        raise ValueError(f"pixel_range: got {pixel_range}; give (low, high) with low < high, or None")
 
 
 def _beginning(model, target, start, pixel_range, rng):
@@ -223,7 +189,3 @@ def _frequency(shape):
     rows, columns = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1])
     frequency = np.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
     return np.maximum(frequency, 1 / max(shape[:2]))[..., None].astype(np.float32)
-
-
-def _mean_square(outputs):
-    return tf.reduce_mean(outputs**2, axis=tuple(range(1, len(outputs.shape))))

@@ -35,15 +35,7 @@ def find_layer_idx(model, layer_name):
 
 
 def apply_modifications(model):
-    """Return a copy of a model in which what was assigned to ``layer.activation`` holds.
-
-    For a softmax that is a layer of its own, ``layer.activation = keras.activations.linear`` works too.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Sequential or functional; comes back unchanged.
-    """
+    """Return a copy of a model in which what was assigned to ``layer.activation`` (also of a Softmax) holds."""
 
     def rebuilt(layer):
         if isinstance(layer, keras.layers.Softmax) and getattr(layer, "activation", None) is keras.activations.linear:
@@ -56,39 +48,25 @@ def apply_modifications(model):
 
 
 def visualize_saliency(
-    model,
-    layer_idx,
-    filter_indices,
-    seed_input,
-    backprop_modifier=None,
-    grad_modifier="absolute",
-    keepdims=False,
-    colorize=False,
-):
+    model, layer_idx, filter_indices, seed_input,
+    backprop_modifier=None, grad_modifier="absolute", keepdims=False, colorize=False,
+):  # fmt: skip
     """Return the saliency map of a layer's outputs for one image, as keras-vis did.
+
+    Returns an ndarray, shape (height, width), scaled to [0, 1] over this map, as the last version of keras-vis on
+    GitHub did.
 
     Parameters
     ----------
-    model : keras.Model
-    layer_idx : int
-        Position in ``model.layers``; see `find_layer_idx`.
+    layer_idx : int; position in ``model.layers``; see `find_layer_idx`
     filter_indices : int or sequence of int
         Outputs or channels; the mean of each over its map is taken, and the sum of the means is differentiated.
     seed_input : ndarray, shape (height, width, channels) or (1, height, width, channels)
         Channels first is understood too; integers are taken as they are, as floats.
-    backprop_modifier : None, "guided", "relu", "rectified" or "deconv"
-        "relu", "rectified" and "deconv" are the same.
-    grad_modifier : None, "absolute", "negate", "invert", "relu", "small_values" or callable
-        Applied to the gradient.
-    keepdims : bool
-        Keep the axis of the colour channels instead of taking their maximum.
-    colorize : bool
-        Return the uint8 picture (height, width, 3) in the colours of Matplotlib's jet, as keras-vis 0.4.1 did.
-
-    Returns
-    -------
-    ndarray, shape (height, width)
-        Scaled to [0, 1] over this map, as the last version of keras-vis on GitHub did.
+    backprop_modifier : None, "guided", "relu", "rectified" or "deconv"; the last three are the same
+    grad_modifier : None, "absolute", "negate", "invert", "relu", "small_values" or callable, applied to the gradient
+    keepdims : bool; keep the axis of the colour channels instead of taking their maximum
+    colorize : bool; return the uint8 picture (height, width, 3) in Matplotlib's jet, as keras-vis 0.4.1 did
     """
     gradient = _input_gradient(model, layer_idx, filter_indices, seed_input, backprop_modifier)
     gradient = _grad_modifier(grad_modifier)(gradient)[0]
@@ -96,41 +74,20 @@ def visualize_saliency(
 
 
 def visualize_cam(
-    model,
-    layer_idx,
-    filter_indices,
-    seed_input,
-    penultimate_layer_idx=None,
-    backprop_modifier=None,
-    grad_modifier=None,
-    colorize=False,
-):
+    model, layer_idx, filter_indices, seed_input,
+    penultimate_layer_idx=None, backprop_modifier=None, grad_modifier=None, colorize=False,
+):  # fmt: skip
     """Return the Grad-CAM of a layer's outputs for one image, as keras-vis did.
 
-    Parameters
-    ----------
-    model, layer_idx, filter_indices, seed_input, backprop_modifier, colorize
-        As in `visualize_saliency`.
-    penultimate_layer_idx : int, optional
-        Position of the layer whose maps are weighted; by default the last convolution or pooling before `layer_idx`.
-    grad_modifier : None, str or callable
-        Applied to the gradient with respect to those maps.
-
-    Returns
-    -------
-    ndarray, shape (height, width)
-        Stretched to the size of the image by cubic splines (``scipy.ndimage.zoom``) and scaled to [0, 1].
+    Returns an ndarray, shape (height, width), stretched to the size of the image by cubic splines
+    (``scipy.ndimage.zoom``) and scaled to [0, 1]. The layer whose maps are weighted (at ``penultimate_layer_idx``) is
+    by default the last convolution or pooling before `layer_idx`, and the `grad_modifier` is applied to the gradient
+    there. The rest is as in `visualize_saliency`.
     """
     found, image = _prepared(model, layer_idx, seed_input)
     penultimate = _penultimate_layer(model, layer_idx, penultimate_layer_idx)
-    maps, gradients = map_gradients(
-        model,
-        image,
-        _mean_of(found, filter_indices, backprop_modifier),
-        penultimate.name,
-        found.name,
-        _modifier(backprop_modifier),
-    )
+    target, rule = _mean_of(found, filter_indices, backprop_modifier), _modifier(backprop_modifier)
+    maps, gradients = map_gradients(model, image, target, penultimate.name, found.name, rule)
     alpha = _grad_modifier(grad_modifier)(gradients).mean(axis=(1, 2))
     cam = tf.nn.relu(np.einsum("nhwk,nk->nhw", maps, alpha / (np.abs(gradients).max() + _EPSILON)))
     factors = np.array(image.shape[1:3]) / cam.shape[1:3]
@@ -138,72 +95,42 @@ def visualize_cam(
 
 
 def visualize_activation(
-    model,
-    layer_idx,
-    filter_indices=None,
-    seed_input=None,
-    input_range=(0, 255),
-    backprop_modifier=None,
-    grad_modifier=None,
-    act_max_weight=1,
-    lp_norm_weight=10,
-    tv_weight=10,
-    max_iter=200,
-    seed=0,
-):
-    """Return an image that a layer's outputs respond to strongly, as keras-vis did.
+    model, layer_idx, filter_indices=None, seed_input=None, input_range=(0, 255),
+    backprop_modifier=None, grad_modifier=None, act_max_weight=1, lp_norm_weight=10, tv_weight=10, max_iter=200, seed=0,
+):  # fmt: skip
+    """Return an image (height, width, channels) that a layer's outputs respond to strongly, as keras-vis did.
 
     The pixels go wherever the ascent takes them. At the end the image is standardized to mean 0.5 and standard
-    deviation 0.1, clipped to [0, 1] and stretched to `input_range`: it looks good, but it is not the image whose
-    score was maximized (chapter 4). `feature_vis.maximize` keeps the pixels in range instead.
+    deviation 0.1, clipped to [0, 1] and stretched to `input_range`: it looks good, but it is not the image whose score
+    was maximized (chapter 4). `feature_vis.maximize` keeps the pixels in range instead. The rest is as in
+    `visualize_saliency`.
 
     Parameters
     ----------
-    model, layer_idx, filter_indices, backprop_modifier
-        As in `visualize_saliency`; ``filter_indices=None`` takes all of them.
-    seed_input : ndarray, optional
-        Image to begin with; by default noise around the middle of `input_range`, fixed by `seed`.
-    input_range : (number, number)
-        If both are int, the image comes back as uint8.
-    act_max_weight, lp_norm_weight, tv_weight : float
-        Weights of the activation and of the two penalties.
-
-    Returns
-    -------
-    ndarray, shape (height, width, channels)
+    filter_indices : int or sequence of int, optional; by default all
+    seed_input : ndarray, optional; by default noise around the middle of `input_range`, fixed by `seed`
+    input_range : (number, number); if both are int, the image comes back as uint8
+    act_max_weight, lp_norm_weight, tv_weight : float; weights of the activation and of the two penalties
     """
     if grad_modifier is not None:
         raise ValueError(f"grad_modifier: got {grad_modifier!r}; only None is supported in activation maximization")
     check_number("act_max_weight", act_max_weight, 0, open_low=True)
-    low, high, as_bytes = _checked_range(input_range)
-    if seed_input is None:
-        noise = np.random.default_rng(seed).random((1, *model.input_shape[1:]))
-        seed_input = (noise - noise.mean()) / noise.std() * 0.05 * (high - low) + (low + high) / 2
-    found, start = _prepared(model, layer_idx, seed_input)
-    made = maximize(
-        model,
-        _mean_of(found, filter_indices, backprop_modifier),
-        found.name,
-        n_steps=max_iter,
-        step_size=1.0,
-        lp_norm=(lp_norm_weight or 0) / act_max_weight,
-        total_variation=(tv_weight or 0) / act_max_weight,
-        pixel_range=None,
-        rule=_modifier(backprop_modifier),
-        start=start,
-    )
-    image = made.images[0] - made.images[0].mean()
-    image = np.clip(image / (image.std() + _EPSILON) * 0.1 + 0.5, 0, 1) * (high - low) + low
-    return image.astype(np.uint8) if as_bytes else image
-
-
-def _checked_range(input_range):
-    """Return the lowest and the highest pixel, and whether the image is to be bytes."""
     low, high = input_range
     as_bytes = isinstance(low, int) and isinstance(high, int)
     if not low < high or (as_bytes and (low < 0 or high - low < 10)):
         raise ValueError(f"input_range: got {input_range}; give low < high; two ints mean bytes, else give floats")
-    return low, high, as_bytes
+    if seed_input is None:
+        noise = np.random.default_rng(seed).random((1, *model.input_shape[1:]))
+        seed_input = (noise - noise.mean()) / noise.std() * 0.05 * (high - low) + (low + high) / 2
+    found, start = _prepared(model, layer_idx, seed_input)
+    penalties = {"lp_norm": lp_norm_weight, "total_variation": tv_weight}
+    penalties = {name: (weight or 0) / act_max_weight for name, weight in penalties.items()}
+    options = {"n_steps": max_iter, "step_size": 1.0, "pixel_range": None, "rule": _modifier(backprop_modifier)}
+    target = _mean_of(found, filter_indices, backprop_modifier)
+    made = maximize(model, target, found.name, **options, **penalties, start=start)
+    image = made.images[0] - made.images[0].mean()
+    image = np.clip(image / (image.std() + _EPSILON) * 0.1 + 0.5, 0, 1) * (high - low) + low
+    return image.astype(np.uint8) if as_bytes else image
 
 
 def _input_gradient(model, layer_idx, filter_indices, seed_input, backprop_modifier):
@@ -223,8 +150,7 @@ def _prepared(model, layer_idx, seed_input):
     moved = np.moveaxis(image, 1, -1) if image.ndim == len(model.input_shape) else image
     if image.shape[1:] != model.input_shape[1:] and moved.shape[1:] == model.input_shape[1:]:
         image = moved
-    image = image.astype(np.float32)
-    image = check_images(check_model(model), image)
+    image = check_images(model, image.astype(np.float32))
     if len(image) != 1:
         raise ValueError(f"seed_input: got {len(image)} images; give one (attribution.saliency takes many)")
     return model.layers[layer_idx], image

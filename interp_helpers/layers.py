@@ -21,23 +21,12 @@ __all__ = ["activations", "channel_weights", "sparsity"]
 def channel_weights(model, layer, n_bootstrap=2000, seed=0):
     """Describe the kernel of each channel of a layer by its mean weight, and how sure the sign of that mean is.
 
-    A channel is called *reverse* if its mean weight is negative (Casacuberta Puig 2019, section 3.2). The interval is
-    a bootstrap over the weights of the kernel: would the mean have the same sign if the kernel had been another sample
-    of such weights?
+    A channel is called *reverse* if its mean weight is negative (Casacuberta Puig 2019, section 3.2). The interval is a
+    bootstrap over the weights of the kernel: would another sample of such weights have a mean of the same sign?
 
-    Parameters
-    ----------
-    model : keras.Model
-    layer : str
-        Name of a convolution (also transposed or depthwise) or dense layer.
-    n_bootstrap : int
-    seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel: channel, mean_weight, sd_weight, low, high (95 % interval of the mean), bias,
-        reverse (mean below 0), contains_zero (the interval contains 0).
+    Returns a DataFrame, one row for each channel of the convolution (also transposed or depthwise) or dense layer:
+    channel, mean_weight, sd_weight, low, high (95 % interval of the mean), bias, reverse (mean below 0), contains_zero
+    (the interval contains 0).
     """
     found = kernel_layer(check_model(model), layer)
     n_bootstrap, rng = check_count("n_bootstrap", n_bootstrap), np.random.default_rng(check_count("seed", seed, 0))
@@ -45,33 +34,17 @@ def channel_weights(model, layer, n_bootstrap=2000, seed=0):
     drawn = rng.integers(0, len(weights), (n_bootstrap, len(weights)))
     low, high = percentile_interval([weights[rows].mean(axis=0) for rows in drawn])
     mean = weights.mean(axis=0)
-    return pd.DataFrame(
-        {
-            "channel": np.arange(len(mean)),
-            "mean_weight": mean,
-            "sd_weight": weights.std(axis=0),
-            "low": low,
-            "high": high,
-            "bias": layer_weights(found).get("bias", np.zeros(len(mean))).astype(float),
-            "reverse": mean < 0,
-            "contains_zero": (low <= 0) & (high >= 0),
-        }
-    )
+    columns = {"channel": np.arange(len(mean)), "mean_weight": mean, "sd_weight": weights.std(axis=0)}
+    columns |= {"low": low, "high": high}
+    columns["bias"] = layer_weights(found).get("bias", np.zeros(len(mean))).astype(float)
+    return pd.DataFrame(columns | {"reverse": mean < 0, "contains_zero": (low <= 0) & (high >= 0)})
 
 
 def sparsity(model, images, layers):
-    """Count the zeros that some layers output for some images.
+    """Count the zeros that some layers output for some images; arguments as in `activations`.
 
-    Parameters
-    ----------
-    model, images, layers
-        As in `activations`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each layer: layer, zeros (share of values that are 0, mean over images), low and high (the middle
-        95 % of the images), dead (number of channels that are 0 everywhere in all images), channels.
+    Returns a DataFrame, one row for each layer: layer, zeros (share of values that are 0, mean over images), low and
+    high (the middle 95 % of the images), dead (number of channels that are 0 everywhere in all images), channels.
     """
     names, rows = [layers] if isinstance(layers, str) else list(layers), []
     for name, values in activations(model, images, names).items():

@@ -25,23 +25,12 @@ MAPS = ("N", "height", "width")
 def deletion_insertion(model, images, target, maps, n_steps=28, blank=0.0, batch_size=256):
     """Blank the pixels of each image from the strongest of its map down; reveal them likewise (Petsiuk et al. 2018).
 
-    Parameters
-    ----------
-    model : keras.Model
-        With probabilities as output.
-    images : ndarray, shape (N, height, width, channels)
-    target : int or sequence of N ints
-    maps : ndarray, shape (N, height, width)
-    n_steps : int
-        In how many equal parts the pixels are blanked.
-    blank : float
-        Grey value of a blank pixel.
+    The model outputs probabilities, the target is a class or one for each image, and the maps have shape (N, height,
+    width). The pixels are blanked, to the grey value `blank`, in `n_steps` equal parts.
 
-    Returns
-    -------
-    deletion, insertion : ndarray, shape (N, n_steps + 1)
-        Probability of the target after each step; the mean over the steps is the area under the curve. A map that
-        names the pixels that matter has a small area of deletion and a large one of insertion.
+    Returns deletion and insertion, each of shape (N, n_steps + 1): the probability of the target after each step; the
+    mean over the steps is the area under the curve. A map that names the pixels that matter has a small area of
+    deletion and a large one of insertion.
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -63,15 +52,9 @@ def deletion_insertion(model, images, target, maps, n_steps=28, blank=0.0, batch
 
 
 def randomize_layers(model, layers, seed=0):
-    """Return a copy of a model with the weights of some layers shuffled, for a sanity check (Adebayo et al. 2018).
+    """Return a copy of a model with the weights of the named layers shuffled, for a sanity check (Adebayo et al. 2018).
 
     Every weight array is shuffled in itself, so that its values stay and what was learned goes.
-
-    Parameters
-    ----------
-    model : keras.Model
-    layers : sequence of str
-    seed : int
     """
     model, rng = check_model(model), np.random.default_rng(check_count("seed", seed, 0))
     copy = keras.models.clone_model(model)
@@ -87,10 +70,8 @@ def randomize_layers(model, layers, seed=0):
 def cascading_randomization(model, seed=0):
     """Randomize a model layer by layer from the output down.
 
-    Returns
-    -------
-    list of (str, keras.Model)
-        The name of the layer that was added last, and the model in which it and all after it are randomized.
+    Returns a list of pairs: the name of the layer that was added last, and the model in which it and all after it are
+    randomized.
     """
     layers = all_layers(check_model(model)).items()
     names = [name for name, layer in layers if layer.weights and not isinstance(layer, keras.Model)]
@@ -99,18 +80,9 @@ def cascading_randomization(model, seed=0):
 
 
 def rank_agreement(maps, others, where=None):
-    """Compute Spearman's rank correlation between two maps of each image.
+    """Compute Spearman's rank correlation between two maps (N, height, width) of each image: shape (N,), from -1 to 1.
 
-    Parameters
-    ----------
-    maps, others : ndarray, shape (N, height, width)
-    where : ndarray of bool, shape (N, height, width), optional
-        Which pixels to compare; all of them by default.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        From -1 to 1; NaN where a map is constant.
+    It is NaN where a map is constant. `where` (truth values, of the same shape) says which pixels to compare.
     """
     maps = check_array("maps", maps, MAPS, finite=False)
     others = check_array("others", others, maps.shape, finite=False)
@@ -121,19 +93,10 @@ def rank_agreement(maps, others, where=None):
 
 
 def iou(maps, truth):
-    """Compare the strongest pixels of each map with a mask: intersection over union.
+    """Compare the strongest pixels of each map (N, height, width) with a mask: intersection over union, shape (N,).
 
-    As many pixels are taken as the mask has, so that every method gets the same number and no threshold is tuned.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (N, height, width)
-    truth : ndarray of bool, shape (N, height, width)
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        From 0 to 1; NaN where the mask is empty or the map is constant, so that no pixel is stronger than another.
+    As many pixels are taken as the mask has, so that every method gets the same number and no threshold is tuned. NaN
+    where the mask is empty or the map is constant, so that no pixel is stronger than another.
     """
     maps = check_array("maps", maps, MAPS)
     wanted = check_array("truth", truth, maps.shape).reshape(len(maps), -1).astype(bool)
@@ -145,19 +108,7 @@ def iou(maps, truth):
 
 
 def top_k_mask(maps, k):
-    """Mark the k strongest positions of each map.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (N, height, width)
-    k : int
-        From 1 to height * width.
-
-    Returns
-    -------
-    ndarray of bool, shape (N, height, width)
-        With exactly k positions each; of equally strong ones the first.
-    """
+    """Mark the k strongest positions of each map (N, height, width), as bool; of equally strong ones the first."""
     maps = check_array("maps", maps, MAPS)
     check_count("k", k, 1, maps[0].size)
     return (_rank_from_largest(maps.reshape(len(maps), -1)) < k).reshape(maps.shape)
@@ -166,18 +117,13 @@ def top_k_mask(maps, k):
 def inside_ratio(maps, region):
     """Measure how much of each channel's activation falls on a region: its mean there over its mean everywhere.
 
-    Parameters
-    ----------
-    maps : ndarray, shape (N, height, width, channels)
-        Negative values count as 0. Height and width are multiples of those of the region.
-    region : ndarray of bool, shape (N, rows, columns)
-        For each image, the positions that count; each is a block of positions of the maps.
+    The region, truth values of shape (N, rows, columns), names positions for each image; each is a block of positions
+    of the maps (N, height, width, channels), whose sides are multiples of those of the region. Negative values of the
+    maps count as 0.
 
-    Returns
-    -------
-    ndarray, shape (N, channels), float64
-        1 for an even map, and on average for a region chosen at random; 0 for a channel that is silent there; at most
-        rows * columns over the number of positions in the region. NaN where the map or the region is empty.
+    Returns an ndarray, shape (N, channels): 1 for an even map, and on average for a region chosen at random; 0 for a
+    channel that is silent there; at most rows * columns over the number of positions in the region. NaN where the map
+    or the region is empty.
     """
     maps = check_array("maps", maps, (*MAPS, "channels"))
     region = check_array("region", region, (len(maps), "rows", "columns")).astype(bool)
@@ -194,31 +140,16 @@ def inside_ratio(maps, region):
 def detector_auc(maps, masks, n_permutations=100, seed=0):
     """Measure how well each channel tells the pixels of an object from all others, in all images together.
 
-    Parameters
-    ----------
-    maps : ndarray, shape (N, height, width, channels)
-        Each pixel of an image has the value of its cell.
-    masks : dict of str to ndarray of bool, each of shape (N, rows, columns)
-        Where each object is; rows and columns are multiples of those of the maps.
-    n_permutations : int
-        How often the masks are permuted among the images, for the p-value; 0: none (NaN).
-    seed : int
+    The maps have shape (N, height, width, channels); each pixel of an image has the value of its cell. The masks are a
+    dict from objects to truth values of shape (N, rows, columns), multiples of the sides of the maps. For the p-value
+    they are permuted among the images (n_permutations=0: NaN).
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel and object: channel, object, auc (probability that a pixel on the object has a larger
-        value than one elsewhere; equal values count half; 1/2 means no relation, 0 a channel that is dark on the object
-        only), position (the same with the mean mask of all images instead of each image's own: what a channel reaches
-        that knows the position alone, and the mean over all permutations), p_value (two-sided: how often permuted masks
-        are as far from `position`), strength (``|2 auc - 1|``, from 0 to 1: how well the channel, or its negative,
-        finds the object). NaN where a channel is constant.
-
-    Notes
-    -----
-    The area under the ROC curve from ranks: with s the share of the object in each of P cells, S their sum and r the
-    mean ranks of the values minus 1/2, (sum of s r - S^2 / 2) / (S (P - S)); for cells of one pixel that is the
-    statistic of Mann and Whitney.
+    Returns a DataFrame, one row for each channel and object: channel, object, auc (probability that a pixel on the
+    object has a larger value than one elsewhere; equal values count half; 1/2 means no relation, 0 a channel that is
+    dark on the object only), position (the same with the mean mask of all images instead of each image's own: what a
+    channel reaches that knows the position alone), p_value (two-sided: how often permuted masks are as far from
+    `position`), strength (``|2 auc - 1|``: how well the channel, or its negative, finds the object). NaN where a
+    channel is constant.
     """
     maps = check_array("maps", maps, (*MAPS, "channels"))
     check_count("n_permutations", n_permutations, 0)
@@ -246,8 +177,7 @@ def detector_auc(maps, masks, n_permutations=100, seed=0):
 
 def _rank_from_largest(values):
     """Return the rank of each value in its row, 0 for the largest; of equal ones the first comes first."""
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.argsort(order, axis=1, kind="stable")
+    return rankdata(-values, method="ordinal", axis=1) - 1
 
 
 def _share_of_cells(name, mask, shape):

@@ -7,7 +7,6 @@ import json
 import os
 from functools import partialmethod
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib as mpl
@@ -50,17 +49,9 @@ def glue(**values):
 
 
 def quiz(name):
-    """Show the questions of a chapter, with feedback on every answer; they work offline, and to read without scripts.
+    """Show the questions of a lesson (``"01_mnist_cnn"``), with feedback on every answer.
 
-    Parameters
-    ----------
-    name : str
-        The chapter, for example ``"01_mnist_cnn"``.
-
-    Raises
-    ------
-    ValueError
-        If there are no questions of that name.
+    They work offline, and can be read without scripts.
     """
     questions = _read_json("quizzes", name, "no questions")
     from IPython.display import HTML, display
@@ -73,15 +64,8 @@ def quiz(name):
 def load_stored_run(name):
     """Load the results of a run that is too long for a page, and print where they come from.
 
-    Parameters
-    ----------
-    name : str
-        A file in ``book/results/`` without its ending, for example ``"mnist_seeds"``.
-
-    Returns
-    -------
-    dict
-        What the script of that name stored: its path (`script`), `date`, `versions` and results.
+    Returns a dict, what the script of that name in ``book/results/`` stored: its path (`script`), `date`, `versions`
+    and results.
     """
     run = _read_json("results", name, "no stored run")
     made_with = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
@@ -89,77 +73,20 @@ def load_stored_run(name):
     return run
 
 
-def picture_tabs(draw, first, second, alt, name):
-    """Draw a figure for every pair of two choices, and show the one that the reader picks; works without a kernel.
-
-    All figures are in the page, which shows one of them by CSS alone: in the built book, in slides, in Colab and in
-    Jupyter alike.
-
-    Parameters
-    ----------
-    draw : callable
-        ``draw(a, b)`` returns a Matplotlib figure.
-    first, second : (str, sequence)
-        What the choice is called, and its values.
-    alt : str
-        Alternative text of each picture, with ``{0}`` and ``{1}`` for the two choices.
-    name : str
-        Identifies the choices on their page.
-
-    Returns
-    -------
-    IPython.display.HTML
-    """
-    from IPython.display import HTML
-
-    if not len(first[1]) or not len(second[1]):
-        raise ValueError("first, second: give at least one value for each choice")
-    menus, rules, pictures = [], [], []
-    for which, (title, values) in enumerate((first, second)):
-        buttons = [
-            f'<label><input type="radio" name="{name}-{which}" id="{name}-{which}-{i}"{" checked" if i == 0 else ""}> '
-            f"{escape(str(value))}</label>"
-            for i, value in enumerate(values)
-        ]
-        menus.append(f"<fieldset><legend>{escape(title)}</legend>{' '.join(buttons)}</fieldset>")
-    for i, a in enumerate(first[1]):
-        for j, b in enumerate(second[1]):
-            rules.append(f"#{name}:has(#{name}-0-{i}:checked):has(#{name}-1-{j}:checked) .p{i}-{j}{{display:block}}")
-            source, text = _png(draw(a, b)), escape(alt.format(a, b))
-            pictures.append(f'<img class="p{i}-{j}" alt="{text}" src="data:image/png;base64,{source}">')
-    style = (
-        f"#{name} fieldset{{border:0;padding:0;margin:0 0 .3em;text-align:left;font-size:17px}} "
-        f"#{name} legend{{float:left;font-size:1em;font-weight:bold;margin:0 .8em 0 0;padding:0;width:auto}} "
-        f"#{name} label{{display:inline-block;margin:0 .7em 0 0}} #{name} img{{max-width:100%;background:white}} "
-        f"@supports selector(:has(*)){{#{name} img{{display:none}} {' '.join(rules)}}}"
-    )
-    return HTML(f'<div id="{name}"><style>{style}</style>{"".join(menus)}{"".join(pictures)}</div>')
-
-
 def picture_slider(draw, title, states, alt, name, start=0):
     """Draw a figure for every state, and let the reader slide through them; works without a kernel.
 
-    A slider with two buttons beside it, for mouse, touch and the arrow keys. Without scripts, in print and on paper the
-    figure of the first state stands there.
+    A slider with two buttons beside it, for mouse, touch and the arrow keys. Without scripts, and in print, the figure
+    of the first state stands there. Returns an IPython.display.HTML.
 
     Parameters
     ----------
-    draw : callable
-        ``draw(state)`` returns a Matplotlib figure; all of one size, at most some twenty.
-    title : str
-        What the slider moves, for example ``"components"``.
-    states : sequence
-        Each is written beside the slider.
-    alt : str
-        Alternative text of each picture, with ``{0}`` for the state.
-    name : str
-        Identifies the slider on its page.
-    start : int
-        Which state is shown first.
-
-    Returns
-    -------
-    IPython.display.HTML
+    draw : callable; ``draw(state)`` returns a Matplotlib figure; all of one size, at most some twenty
+    title : str; what the slider moves, for example ``"components"``
+    states : sequence; each is written beside the slider
+    alt : str; alternative text of each picture, with ``{0}`` for the state
+    name : str; identifies the slider on its page
+    start : int; which state is shown first
     """
     from IPython.display import HTML
 
@@ -192,16 +119,7 @@ def picture_slider(draw, title, states, alt, name, start=0):
 
 
 def vector(figure):
-    """Show a drawing as vectors (SVG), sharp at any size, and close it.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-
-    Returns
-    -------
-    IPython.display.SVG
-    """
+    """Show a Matplotlib figure as vectors, sharp at any size, and close it; returns an IPython.display.SVG."""
     from IPython.display import SVG
 
     drawn = io.BytesIO()
@@ -210,40 +128,6 @@ def vector(figure):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
     return SVG(drawn.getvalue())
-
-
-def explorer(draw, start, **choices):
-    """Let the reader choose what is drawn: menus and sliders where somebody is there, one figure on a page.
-
-    Needs ipywidgets, which Colab has; without it, or while the book is built (``INTERP_STATIC`` is set), there are no
-    menus.
-
-    Parameters
-    ----------
-    draw : callable
-        Takes one value of each choice, by name, and draws a Matplotlib figure.
-    start : dict
-        What is shown first, and on a page.
-    **choices
-        name=sequence of values; whole numbers get a slider, others a menu.
-    """
-    if set(start) != set(choices) or any(start[name] not in list(values) for name, values in choices.items()):
-        raise ValueError(f"start: got {start}; give one value of each of {', '.join(choices)}")
-    if os.environ.get("INTERP_STATIC") or find_spec("ipywidgets") is None:
-        draw(**start)
-        return
-    import ipywidgets
-
-    def show(**chosen):
-        draw(**chosen)  # and return nothing: a returned figure would be shown a second time
-
-    controls = {
-        name: (ipywidgets.SelectionSlider if isinstance(start[name], int) else ipywidgets.Dropdown)(
-            options=list(values), value=start[name], description=name
-        )
-        for name, values in choices.items()
-    }
-    ipywidgets.interact(show, **controls)
 
 
 def store_run(script, **results):

@@ -2,8 +2,7 @@
 
 For each channel the maps of m images are standardized pixel by pixel and reduced to a few principal components (PCA);
 alternating conditional expectations (ACE, `interp_helpers.ace`) then look for the transforms of the score and of the
-components that correlate most. The result is the strength of the relation between channel and score, from 0 to 1, and
-how much of it permuted scores would have given.
+components that correlate most. The result, from 0 to 1, is compared with what permuted scores give.
 
 Casacuberta Puig, S. (2019). Interpretability of convolutional neural networks (tutorial), section 5.2.
 Casacuberta, S., Suel, E. and Flaxman, S. (2021). PCACE: a statistical approach to ranking neurons for CNN
@@ -31,7 +30,8 @@ import joblib
 import numba
 import numpy as np
 import pandas as pd
-from scipy.linalg import eigh, eigh_tridiagonal
+from scipy.linalg import eigh
+from scipy.sparse.linalg import ArpackError, eigsh
 from scipy.stats import false_discovery_control
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
@@ -70,61 +70,41 @@ _CLEAR = 1.645  # standard errors by which a channel is clearly higher than anot
 
 
 def pcace(
-    activations,
-    scores,
-    n_components=10,
-    statistic="multiple",
-    n_permutations=0,
-    n_splits=0,
-    held_out=False,
-    seed=0,
-    n_jobs=None,
-):
+    activations, scores,
+    n_components=10, statistic="multiple", n_permutations=0, n_splits=0, held_out=False, seed=0, n_jobs=None,
+):  # fmt: skip
     """Measure how strongly each channel of a layer is related to a score.
+
+    Returns a DataFrame, one row for each statistic and channel: statistic, channel, pcace, null_low, null_median,
+    null_high (quantiles of 5, 50 and 95 % over the permutations), p_value, q_value (Benjamini and Hochberg's, over the
+    channels), rank (1 for the highest value), rank_low, rank_high (95 % interval), dead (all maps the same: no value).
+    NaN where something was not asked for, or dead.
+
+    The value is fitted to the images it is computed on, so noise has a high one, too: compare with `null_high`, or take
+    `held_out`. Where there is a relation, a monotone transform of the scores changes the value little. Images have to
+    be different ones: each given twice makes noise look like a relation. The smallest p-value is 1 / (1 +
+    n_permutations), so one channel of many has a q-value below 0.05 only if there are more than 20 permutations for
+    each channel.
 
     Parameters
     ----------
     activations : array_like, shape (m, height, width, channels), or (m, channels) for channels of one number
         What the layer outputs for m images (at least 10), from any framework, channels last.
-    scores : array_like, shape (m,)
-        What the channels are to explain: the logit of a class, a predicted value.
+    scores : array_like, shape (m,); what the channels are to explain: the logit of a class, a predicted value
     n_components : int or "half"
         Principal components: at most m - 1, and at most height * width. The tutorial takes 10; "half" is the rule of
         the paper as we read it, half of the smaller of m and height * width. Channels of lower rank use what they have.
     statistic : "multiple", "first" or "first_absolute", or a sequence of these
-        Multiple: corr(theta(y), sum of phi), the maximal multiple correlation. First: corr(theta(y), phi_1), the
-        correlation with the transform of the first component alone, which is what the tutorial's code computes; its
-        absolute value is what the paper's does. For several, there are the rows of each.
-    n_permutations : int
-        How often the scores are permuted for the chance level; the same permutations serve all channels.
-    n_splits : int
-        How often the images are split into halves for the interval of the rank; 50 will do. The components stay.
+        Multiple: corr(theta(y), sum of phi), the maximal multiple correlation. First: corr(theta(y), phi_1), which is
+        what the tutorial's code computes; its absolute value is what the paper's does.
+    n_permutations : int; how often the scores are permuted for the chance level, in the same ways for all channels
+    n_splits : int; how often the images are split into halves for the interval of the rank; 50 will do
     held_out : bool
         Find components and transforms on one half of the images, correlate on the other, and the other way round; the
         mean is taken. Without relation the expectation is 0, not the null median.
     n_jobs : int, optional
         Channels worked on at once. By default threads, as many as numba has (``NUMBA_NUM_THREADS``); inside
-        ``joblib.parallel_config`` whatever that says, the workers of a Dask cluster, say. The numbers do not depend
-        on it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each statistic and channel: statistic, channel, pcace, null_low, null_median, null_high (quantiles
-        of 5, 50 and 95 % over the permutations), p_value ((1 + number of permutations that reach the value) / (1 +
-        number of permutations)), q_value (Benjamini and Hochberg's, over the channels), rank (1 for the highest value),
-        rank_low, rank_high (95 % interval), dead (all maps the same: no value). NaN where something was not asked for,
-        or dead.
-
-    Notes
-    -----
-    The value is fitted to the images it is computed on, so noise has a high one, too: compare with `null_high`, or take
-    `held_out`. Where there is a relation, a monotone transform of the scores changes the value little, as it should for
-    a maximal correlation; where there is none, ACE ends in another of the many transforms that fit the noise. Images
-    have to be different ones: each given twice makes noise look like a relation.
-
-    The smallest p-value is 1 / (1 + n_permutations), so one channel of many has a q-value below 0.05 only if there are
-    more than 20 permutations for each channel.
+        ``joblib.parallel_config`` whatever that says (the workers of a Dask cluster). The numbers do not depend on it.
     """
     options = n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
     maps, work = _checked(activations, scores, options)
@@ -132,32 +112,14 @@ def pcace(
 
 
 def group_pcace(
-    activations,
-    scores,
-    groups,
-    n_components=10,
-    statistic="multiple",
-    n_permutations=0,
-    n_splits=0,
-    held_out=False,
-    seed=0,
-    n_jobs=None,
-):
+    activations, scores, groups,
+    n_components=10, statistic="multiple", n_permutations=0, n_splits=0, held_out=False, seed=0, n_jobs=None,
+):  # fmt: skip
     """Measure how strongly each group of channels, taken together, is related to a score.
 
-    The maps of a group's channels are laid side by side before the principal components are taken.
-
-    Parameters
-    ----------
-    groups : dict of str to sequence of int
-        Name and channels of each group, at least one and each once.
-    activations, scores, n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
-        As in `pcace`; a large group deserves more components.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As of `pcace`, with the columns group (name) and channels (tuple) in the place of channel.
+    The maps of a group's channels are laid side by side before the principal components are taken, so a large group
+    deserves more components. The groups are a dict from names to channels, at least one and each once; the rest is as
+    in `pcace`, and in its table the columns group (name) and channels (tuple) take the place of channel.
     """
     options = n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
     maps, work = _checked(activations, scores, options)
@@ -166,31 +128,22 @@ def group_pcace(
     groups = {name: tuple(check_channels(list(one), len(maps), "groups")) for name, one in groups.items()}
     if any(len(set(one)) < len(one) for one in groups.values()):
         raise ValueError(f"groups: got {groups}; give each channel of a group once")
-    measured = []
-    for one in groups.values():
-        measured += _measured(np.moveaxis(maps[list(one)], 1, 0).reshape(1, work.n_images, -1), work)
-    table = _table(measured, work).rename(columns={"channel": "group"})
-    table.insert(2, "channels", [list(groups.values())[item] for item in table["group"]])
-    return table.assign(group=[list(groups)[item] for item in table["group"]])
+    together = (np.moveaxis(maps[list(one)], 1, 0).reshape(1, work.n_images, -1) for one in groups.values())
+    table = _table([one for group in together for one in _measured(group, work)], work)
+    names, channels = (dict(enumerate(part)) for part in (groups, groups.values()))
+    table.insert(2, "channels", table["channel"].map(channels))
+    return table.assign(channel=table["channel"].map(names)).rename(columns={"channel": "group"})
 
 
 def rank_channels(
-    model,
-    layers,
-    images,
-    target,
-    n_components=10,
-    statistic="multiple",
-    n_permutations=100,
-    n_splits=0,
-    held_out=False,
-    seed=0,
-    n_jobs=None,
-    max_memory=1.0,
-    batch_size=100,
-    folder=None,
-):
+    model, layers, images, target,
+    n_components=10, statistic="multiple", n_permutations=100, n_splits=0, held_out=False, seed=0, n_jobs=None,
+    max_memory=1.0, batch_size=100, folder=None,
+):  # fmt: skip
     """Rank the channels of layers of a network by how strongly they are related to a class score.
+
+    Returns a DataFrame: the columns of `pcace` after layer, and before mean_weight and reverse (of the kernel that
+    makes the channel; NaN if there is none). Ranks and q-values are those within the layer.
 
     Parameters
     ----------
@@ -199,18 +152,11 @@ def rank_channels(
     target : int, sequence or dict
         The score to be explained: of a class; of each image's own class (N ints: a mixed set); the mean of some classes
         (a list shorter than N) or a weighted mean (dict from class to weight); N values of your own (floats).
-    n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
-        As in `pcace`.
+    n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs : as in `pcace`
     max_memory : float; gigabytes that the activations may take, else the network runs several times
     folder : path, optional
         Where to keep the result of each layer, as Parquet (needs pyarrow): an interrupted run goes on with the first
         layer that is missing. A folder of another network, other images or settings, or an altered file, is refused.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `pcace` after layer, and before mean_weight and reverse (of the kernel that makes the channel;
-        NaN if there is none). Ranks and q-values are those within the layer.
     """
     model, names = check_model(model), [layers] if isinstance(layers, str) else list(layers)
     if not names or len(set(names)) < len(names):
@@ -218,14 +164,13 @@ def rank_channels(
     found = {name: find_layer(model, name) for name in names}
     check_channels_last(all_layers(model).values())
     images = check_images(model, images)
-    options = n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs
-    work = _Work(len(images), *options)
+    work = _Work(len(images), n_components, statistic, n_permutations, n_splits, held_out, seed, n_jobs)
     scoring, wanted = _score_wanted(model, target, len(images))
     check_number("max_memory", max_memory, 0, open_low=True)
     shapes = _shapes(found, scoring, images[:1])
     for shape in shapes.values():
         work.components_of(prod(shape[:-1]))  # refuses too many of them
-    keep = None if folder is None else _claimed(folder, model, images, wanted, options[:-1])
+    keep = None if folder is None else _claimed(folder, model, images, wanted, work)
     tables = {name: _read_table(keep, name) for name in names}
     missing = {name: shapes[name] for name in names if tables[name] is None}
     for name, rows in _ranked(scoring, wanted, found, missing, images, batch_size, max_memory, work):
@@ -237,25 +182,14 @@ def rank_channels(
 
 
 def components(activations, n_components=10):
-    """Compute the leading principal components of the standardized maps of each channel.
+    """Compute the leading principal components of the standardized maps of each channel; parameters as in `pcace`.
 
-    Parameters
-    ----------
-    activations : array_like, shape (m, height, width, channels) or (m, channels)
-    n_components : int or "half"
-        As in `pcace`.
+    Returns an ndarray, shape (channels, m, n_components): scores of the images on the components, the one of largest
+    variance first; zero beyond the rank of a channel. The sign of each is such that the score of largest magnitude is
+    positive.
 
-    Returns
-    -------
-    ndarray, shape (channels, m, n_components)
-        Scores of the images on the components, the one of largest variance first; zero beyond the rank of a channel.
-        The sign of each is such that the score of largest magnitude is positive.
-
-    Notes
-    -----
     Each pixel is centred and divided by its standard deviation over the images; a constant one becomes 0. The
-    components come from the eigenvectors of the smaller of the two Gram matrices, images by images or pixels by pixels,
-    in double precision, a channel at a time.
+    components come from the eigenvectors of the smaller of the two Gram matrices, images by images or pixels by pixels.
     """
     maps = _by_channel(activations)
     p = _checked_components(n_components, maps.shape[1], maps.shape[2])
@@ -347,7 +281,10 @@ def _measured(maps, work, desc="PCACE"):
     tasks = (joblib.delayed(_measure)((channel, work)) for channel in _one_by_one(maps))
     # one thread of BLAS in each of ours: the same sums in the same order, however many of ours there are
     with _one_blas_thread():
-        found = joblib.Parallel(_n_jobs(work.n_jobs), prefer="threads", return_as="generator")(tasks)
+        n_jobs, (backend, n) = work.n_jobs, joblib.parallel.get_active_backend(prefer="threads")
+        if n_jobs is None and n in (None, 1) and isinstance(backend, joblib.parallel.ThreadingBackend):
+            n_jobs = numba.config.NUMBA_NUM_THREADS  # else joblib's context has chosen
+        found = joblib.Parallel(n_jobs, prefer="threads", return_as="generator")(tasks)
         return list(tqdm(found, total=len(maps), desc=desc, leave=False, delay=2, mininterval=0.5))
 
 
@@ -363,24 +300,19 @@ def _one_by_one(maps):
         yield from together
 
 
+_blas = cache(ThreadpoolController)  # looking for the libraries takes a millisecond, setting them does not
+
+
 def _one_blas_thread():
     """Limit the linear algebra of NumPy and SciPy to one thread while inside."""
     return _blas().limit(limits=1, user_api="blas")
 
 
-@cache
-def _blas():
-    return ThreadpoolController()  # looking for the libraries takes a millisecond, setting them does not
-
-
 def _measure(task):
     """Reduce the maps of one channel and relate them to the scores.
 
-    Returns
-    -------
-    dict
-        multiple and first: ndarray, shape (1 + n_permutations,), the first with the scores as they are;
-        halves_multiple and halves_first, shape (2 * n_splits,), two halves beside each other; dead.
+    Return a dict: multiple and first, shape (1 + n_permutations,), the first with the scores as they are;
+    halves_multiple and halves_first, shape (2 * n_splits,), two halves beside each other; dead.
     """
     maps, work = task
     rng = np.random.default_rng(work.seed)
@@ -476,41 +408,21 @@ def _leading(gram, p):
 
 
 def _lanczos(gram, p):
-    """Return the largest p eigenvalues, ascending, and their vectors, to machine precision; None if in doubt.
+    """Return the largest p eigenvalues, ascending, and their vectors, by ARPACK's Lanczos method; None if in doubt.
 
-    Lanczos's method, each new vector made orthogonal to all before it. A third of the time of LAPACK, and other threads
-    go on meanwhile. It may miss one of several equal eigenvalues; whether one is missed, Cholesky's decomposition tells
-    of what is left of the matrix (in single precision, which is enough for that).
+    A third of the time of LAPACK. It may miss one of several equal eigenvalues; whether it did, Cholesky's
+    decomposition of what is left of the matrix tells (single precision is enough for that).
     """
-    n, most = len(gram), len(gram) // 2
-    basis, diagonal, beside = np.empty((most + 1, n)), np.empty(most), np.zeros(most + 1)
-    vector = gram @ np.random.default_rng(0).standard_normal(n)
-    beside[0] = np.sqrt(vector @ vector)
-    for k in range(most):
-        if not beside[k] > 1e-12 * beside[0]:
+    start = np.random.default_rng(0).standard_normal(len(gram))
+    try:  # one more: where two are equal, the vectors are LAPACK's choice
+        values, vectors = eigsh(gram, p + 1, which="LA", v0=start, ncv=4 * p)
+        if np.diff(values).min() < 1e-6 * values[-1]:
             return None
-        basis[k] = vector / beside[k]
-        vector = gram @ basis[k]
-        diagonal[k] = vector @ basis[k]
-        vector -= diagonal[k] * basis[k] + (beside[k] * basis[k - 1] if k else 0)
-        vector -= (basis[: k + 1] @ vector) @ basis[: k + 1]
-        beside[k + 1] = np.sqrt(vector @ vector)
-        if k + 1 < 4 * p or (k + 1) % (3 * p):
-            continue
-        select = (k - p, k)  # one more: where two are equal, the vectors are LAPACK's choice
-        values, small = eigh_tridiagonal(diagonal[: k + 1], beside[1 : k + 1], select="i", select_range=select)
-        if (np.abs(beside[k + 1] * small[-1, 1:]) < 1e-14 * values[-1]).all():
-            break
-    else:
-        return None
-    if np.diff(values).min() < 1e-6 * values[-1]:
-        return None
-    values, vectors = values[1:], basis[: k + 1].T @ small[:, 1:]
-    rest = ((vectors * values) @ vectors.T - gram).astype(np.float32)
-    rest[np.diag_indices(n)] += values[0] + 1e-5 * values[-1]
-    try:
+        values, vectors = values[1:], vectors[:, 1:]
+        rest = ((vectors * values) @ vectors.T - gram).astype(np.float32)
+        rest[np.diag_indices_from(rest)] += values[0] + 1e-5 * values[-1]
         np.linalg.cholesky(rest)
-    except np.linalg.LinAlgError:
+    except (ArpackError, np.linalg.LinAlgError):
         return None
     return values, vectors
 
@@ -557,10 +469,7 @@ def _rank_interval(value, halves):
     The interval leaves out the channels that are clearly higher or lower: by more than 1.645 standard errors of the
     difference, on Fisher's scale (arctanh). Two halves of the images are independent, so half of what their values
     differ by varies as the value of all images does. Percentiles of ranks in bootstrap samples would say nothing:
-    images drawn twice make all values high and nearly equal, and the ranks of such values are nearly arbitrary.
-    Simulated with eight channels whose signals have correlations of 0.50 to 0.15 with the score, the interval held the
-    true rank in 97 % (one component, 100 images), 96 % (three), 92 % (ten) and 99 % (one, 400 images); it was 6.1, 6.4,
-    6.4 and 3.8 wide, of a possible 7. At both ends it is held less often than between.
+    images drawn twice make all values high and nearly equal.
     """
     value, halves = (np.arctanh(np.clip(values, -_MOST, _MOST)) for values in (value, halves))
     apart = pd.DataFrame((halves[:, ::2] - halves[:, 1::2]).T / 2)  # varies as the value of all images does
@@ -615,18 +524,9 @@ def _score_wanted(model, target, n):
 
 
 def _read(scoring, found, shapes, parts, images, batch_size, with_logits):
-    """Run the network over the images, as far as needed.
-
-    Returns
-    -------
-    blocks : list of ndarray, shape (channels, N, pixels)
-        For each part.
-    logits : ndarray, shape (N, n_logits), or None
-    """
-    blocks = [
-        np.empty((channels.stop - channels.start, len(images), prod(shapes[name][:-1])), np.float32)
-        for name, channels in parts
-    ]
+    """Run the network as far as needed; return a block (channels, N, pixels) for each part, and the logits."""
+    sizes = [(part.stop - part.start, len(images), prod(shapes[name][:-1])) for name, part in parts]
+    blocks = [np.empty(size, np.float32) for size in sizes]
     wanted, logits = [found[name] for name in dict(parts)], []
     for batch in tqdm(batches(len(images), batch_size), desc="activations", leave=False, delay=2):
         output, recorded = forward(scoring, images[batch], wanted, whole=with_logits)
@@ -673,14 +573,13 @@ def _kernels(layer, n_channels):
     return table.astype({"reverse": "boolean"})
 
 
-def _claimed(folder, model, images, wanted, options):
+def _claimed(folder, model, images, wanted, work):
     """Note in a folder what its results are of; refuse the folder if it holds others. Return the path and the note."""
     folder = check_folder(folder, exists=False)
     if find_spec("pyarrow") is None:
         raise ImportError("folder: tables are kept as Parquet, which needs pyarrow: pip install pyarrow")
     names = ("n_components", "statistic", "n_permutations", "n_splits", "held_out", "seed")
-    settings = dict(zip(names, options, strict=True))
-    settings["statistic"] = [settings["statistic"]] if isinstance(settings["statistic"], str) else settings["statistic"]
+    settings = {name: getattr(work, name) for name in names} | {"statistic": work.statistics}
     architecture = json.dumps(_architecture(json.loads(model.to_json())), sort_keys=True)
     data = {"network": [architecture, *model.get_weights()], "images": [images], "target": [wanted]}
     claim = {name: _digest(*values) for name, values in data.items()} | settings
@@ -751,12 +650,3 @@ def _replace(path, content):
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _n_jobs(n_jobs):
-    """Return the number of jobs for joblib: None where its context decides."""
-    if n_jobs is not None:
-        return n_jobs
-    backend, n = joblib.parallel.get_active_backend(prefer="threads")
-    chosen = n not in (None, 1) or not isinstance(backend, joblib.parallel.ThreadingBackend)
-    return None if chosen else numba.config.NUMBA_NUM_THREADS

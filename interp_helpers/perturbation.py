@@ -37,32 +37,16 @@ def perturb_layer(
 
     The source adds 0.005 to every weight and bias 50 times (``size=0.005, relative=False``). A convolution or dense
     layer is linear in its weights, so its output moves on a straight line, too: the layer and what comes before it are
-    computed once, what comes after it at every step.
+    computed once (and kept for a batch), what comes after it at every step.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Its output are class probabilities or logits (one output: the logit of class 1).
-    layer : str
-        Name of a convolution or dense layer.
-    images : ndarray, shape (N, height, width, channels), float
-    labels : ndarray of N ints
-    steps : int
-    size : float
-        How far each weight moves in one step: in standard deviations of the layer's kernel, or as it is with
-        ``relative=False``. For random directions, the root mean square over the weights.
-    direction : "constant", "sign" or "gaussian"
-        The same number for every weight; the same number with a random sign; Gaussian numbers.
-    batch_size : int
-        All that comes before the layer is kept for so many images; smaller for large images.
+    A step is `size` standard deviations of the layer's kernel, or `size` itself with ``relative=False``; for random
+    directions, in the root mean square over the weights. The direction is "constant" (the same number for every
+    weight), "sign" (with a random sign) or "gaussian". One output of the model is the logit of class 1.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each step from 0 to `steps`: layer, direction, seed, step, distance (step times `size`), accuracy,
-        low, high (95 % interval, Wilson).
+    Returns a DataFrame, one row for each step from 0 to `steps`: layer, direction, seed, step, distance (step times
+    `size`), accuracy, low, high (95 % interval, Wilson).
     """
-    model, found = _checked(model, layer)
+    found = linear_layer(model := check_model(model), layer)
     images = check_images(model, images)
     labels = check_labels(labels, len(images), max(2, n_outputs(model)))
     steps = check_count("steps", steps)
@@ -82,16 +66,8 @@ def perturb_layer(
 
 
 def move_weights(model, layer, distance, direction="constant", seed=0, relative=True):
-    """Return a copy of a model in which all weights and biases of one layer are moved.
-
-    Parameters
-    ----------
-    model, layer, direction, seed, relative
-        As in `perturb_layer`.
-    distance : float
-        Steps times size.
-    """
-    model, found = _checked(model, layer)
+    """Return a copy of a model in which the weights and biases of one layer are moved, as in `perturb_layer`."""
+    found = linear_layer(model := check_model(model), layer)
     line = _direction(found, direction, seed, relative)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -104,26 +80,15 @@ def move_weights(model, layer, distance, direction="constant", seed=0, relative=
 def rank_layers(curves, chance):
     """Sum up how fast the accuracy falls as the weights of each layer move: the numbers to rank layers by.
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        Rows of `perturb_layer`, of one or several layers, directions and seeds, of one network.
-    chance : float
-        Accuracy of guessing, for example 0.1 for ten equal classes.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each curve: layer, direction, seed, area (under the curve, as a mean accuracy over the distance),
-        half (the distance at which the accuracy is first halfway between its start and chance, interpolated between
-        two steps; infinite if it never is, NaN if it begins there).
+    Takes rows of `perturb_layer`, of one network, and the accuracy of guessing (0.1 for ten equal classes). Returns a
+    DataFrame, one row for each curve: layer, direction, seed, area (under the curve, as a mean accuracy over the
+    distance), half (the distance at which the accuracy is first halfway between its start and chance, interpolated
+    between two steps; infinite if it never is, NaN if it begins there).
     """
     check_number("chance", chance, 0, 1)
-    rows, ends = [], set()
-    key_columns = ["layer", "direction", "seed"]
-    for key, curve in check_table(curves, [*key_columns, "distance", "accuracy"], "curves").groupby(
-        key_columns, sort=False
-    ):
+    rows, ends, key_columns = [], set(), ["layer", "direction", "seed"]
+    curves = check_table(curves, [*key_columns, "distance", "accuracy"], "curves")
+    for key, curve in curves.groupby(key_columns, sort=False):
         distance, accuracy = curve["distance"].to_numpy(), curve["accuracy"].to_numpy()
         if len(curve) < 2 or len(set(np.sign(np.diff(distance)))) != 1 or distance[1] == distance[0]:
             raise ValueError(f"curves: the distances of {key} do not go one way; give one curve for each of them")
@@ -135,12 +100,6 @@ def rank_layers(curves, chance):
     return pd.DataFrame(rows, columns=[*key_columns, "area", "half"])
 
 
-def _checked(model, layer):
-    """Return a model, and its layer of a name, which must be linear in its kernel and bias."""
-    model = check_model(model)
-    return model, linear_layer(model, layer)
-
-
 def _direction(layer, direction, seed, relative):
     """Return how kernel and bias move per unit of distance."""
     check_choice("direction", direction, DIRECTIONS)
@@ -148,11 +107,8 @@ def _direction(layer, direction, seed, relative):
     scale = weights["kernel"].std() if relative else 1.0
     if scale == 0:
         raise ValueError(f"relative: all weights of {layer.name!r} are the same; give relative=False")
-    draw = {
-        "constant": np.ones,
-        "sign": lambda shape: rng.choice([-1.0, 1.0], shape),
-        "gaussian": rng.standard_normal,
-    }[direction]
+    draws = (np.ones, lambda shape: rng.choice([-1.0, 1.0], shape), rng.standard_normal)
+    draw = dict(zip(DIRECTIONS, draws, strict=True))[direction]
     return {name: (scale * draw(values.shape)).astype(np.float32) for name, values in weights.items()}
 
 

@@ -7,9 +7,9 @@
 
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import pandas as pd
+from keras import layers
 
 from interp_helpers.engine.checks import check_channels, check_choice, check_count, check_images, check_model
 from interp_helpers.engine.graph import check_channels_last, find_layer, layers_before, spatial_layer
@@ -18,21 +18,11 @@ from interp_helpers.engine.hooks import activations, record_outputs
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Which pixels the cells of a layer can see; each attribute is (rows, columns).
+    """Which pixels the cells of a layer can see; each attribute is (rows, columns)."""
 
-    Attributes
-    ----------
-    size : (int, int)
-        Pixels that one cell sees.
-    stride : (int, int)
-        By how many pixels the fields of neighbouring cells are apart.
-    offset : (int, int)
-        First row and first column of the field of cell (0, 0); negative if it begins in the padding.
-    """
-
-    size: tuple
-    stride: tuple
-    offset: tuple
+    size: tuple  #: pixels that one cell sees
+    stride: tuple  #: by how many pixels the fields of neighbouring cells are apart
+    offset: tuple  #: first row and column of the field of cell (0, 0); negative if it begins in the padding
 
     def window(self, row, column, shape=None):
         """Return the slices of the pixels that cell (row, column) sees, cut at the border of an image of `shape`."""
@@ -46,26 +36,11 @@ class ReceptiveField:
 
 
 def receptive_field(model, layer, input_shape=None):
-    """Compute the receptive field of the cells of a layer, exactly.
+    """Compute the receptive field of the cells of a layer, exactly, as a `ReceptiveField`.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Without branches between the input and the layer.
-    layer : str
-        A layer with feature maps.
-    input_shape : (int, int), optional
-        Height and width of the images; needed if the model takes any size and pads ("same").
-
-    Returns
-    -------
-    ReceptiveField
-
-
-    Notes
-    -----
     Going forward: a window of k cells adds (k - 1) times the stride so far to the size, and multiplies the stride by
-    its own; padding moves the offset (Araujo, Norris and Sim 2019).
+    its own; padding moves the offset (Araujo, Norris and Sim 2019). Branches between the input and the layer are
+    refused. Height and width of the images (`input_shape`) are needed if the model takes any size and pads ("same").
     """
     model = check_model(model)
     chain = layers_before(spatial_layer(model, layer))
@@ -84,20 +59,7 @@ def receptive_field(model, layer, input_shape=None):
 
 
 def pooled(model, images, layer, pool="max", batch_size=250):
-    """Reduce the map of every channel to one number for every image.
-
-    Parameters
-    ----------
-    model : keras.Model
-    images : ndarray, shape (N, height, width, channels), float
-    layer : str
-    pool : "max" or "mean"
-        Global max-pooling, or the mean of the map. A layer without maps is taken as it is.
-
-    Returns
-    -------
-    ndarray, shape (N, channels)
-    """
+    """Reduce maps to their maximum or "mean", shape (N, channels); what a layer without maps outputs stays."""
     check_choice("pool", pool, ("max", "mean"))
     model = check_model(model)
     images, found = check_images(model, images), find_layer(model, layer)
@@ -110,22 +72,11 @@ def pooled(model, images, layer, pool="max", batch_size=250):
 
 
 def maximally_activating(model, images, layer, channel, k=9, pool="max"):
-    """Find the images that a channel responds to most, and those that it responds to least.
+    """Find the k images that a channel responds to most, and the k that it responds to least.
 
-    Parameters
-    ----------
-    model, images, layer, pool
-        As in `pooled`.
-    channel : int or sequence of int
-        Several channels take one pass over the images.
-    k : int
-        How many of each.
-
-    Returns
-    -------
-    pandas.DataFrame
-        2 k rows for each channel, the highest first: channel, image (its index), value, group ("high" or "low"), row
-        and column (the cell of the map where the channel is largest; -1 for a layer without maps).
+    Parameters as in `pooled`; several channels take one pass over the images. Returns a DataFrame, 2 k rows for each
+    channel, the highest first: channel, image (its index), value, group ("high" or "low"), row and column (the cell of
+    the map where the channel is largest; -1 for a layer without maps).
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -142,18 +93,8 @@ def maximally_activating(model, images, layer, channel, k=9, pool="max"):
         rows = columns = np.full(2 * k, -1)
         if of_channel.ndim == 3:
             rows, columns = np.unravel_index(of_channel.reshape(2 * k, -1).argmax(axis=1), of_channel.shape[1:])
-        tables.append(
-            pd.DataFrame(
-                {
-                    "channel": c,
-                    "image": chosen[:, c],
-                    "value": values[chosen[:, c], c],
-                    "group": ["high"] * k + ["low"] * k,
-                    "row": rows,
-                    "column": columns,
-                }
-            )
-        )
+        table = {"channel": c, "image": chosen[:, c], "value": values[chosen[:, c], c]}
+        tables.append(pd.DataFrame(table | {"group": ["high"] * k + ["low"] * k, "row": rows, "column": columns}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -165,12 +106,10 @@ def _geometry(layer, extent):
         window = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
         before, after = (0, 0), (0, 0)
         if layer.padding == "same":
-            before, after = zip(
-                *[_same(*axis) for axis in zip(extent, window, layer.strides, strict=True)], strict=True
-            )
+            before, after = zip(*map(_same, extent, window, layer.strides), strict=True)
         return window, layer.strides, before, after
-    if isinstance(layer, keras.layers.ZeroPadding2D | keras.layers.Cropping2D):
-        amounts = layer.padding if isinstance(layer, keras.layers.ZeroPadding2D) else -np.array(layer.cropping)
+    if isinstance(layer, layers.ZeroPadding2D | layers.Cropping2D):
+        amounts = layer.padding if isinstance(layer, layers.ZeroPadding2D) else -np.array(layer.cropping)
         (top, bottom), (left, right) = ((int(a), int(b)) for a, b in amounts)
         return (1, 1), (1, 1), (top, left), (bottom, right)
     if isinstance(layer, _POSITION_BY_POSITION):
@@ -189,19 +128,9 @@ def _same(length, window, stride):
 
 
 _WINDOWS = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-)
+    layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.MaxPooling2D, layers.AveragePooling2D,
+)  # fmt: skip
 _POSITION_BY_POSITION = (
-    keras.layers.ReLU,
-    keras.layers.Activation,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.BatchNormalization,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout2D,
-    keras.layers.Rescaling,
-)
+    layers.ReLU, layers.Activation, layers.LeakyReLU, layers.ELU, layers.BatchNormalization, layers.Dropout,
+    layers.SpatialDropout2D, layers.Rescaling,
+)  # fmt: skip

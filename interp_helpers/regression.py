@@ -18,21 +18,9 @@ from interp_helpers.engine.resume import kept_channels, resume_after
 def predict_without(model, layer, images, groups, fill="mean", batch_size=500):
     """Replace channels of a layer by something that does not depend on the image, and predict.
 
-    Parameters
-    ----------
-    model : keras.Model
-    layer : str
-    images : ndarray, shape (N, height, width, channels), float
-    groups : sequence of sequences of int
-        Channels to replace together; an empty group gives the predictions of the whole network.
-    fill : "mean" or "zero"
-        The mean map of the channel over these images, or zeros, which may be a value that the layers behind never see.
-    batch_size : int
-
-    Returns
-    -------
-    ndarray, shape (n_groups, N, n_outputs)
-        Scores, or predicted values of a network that ends in a dense layer without activation.
+    Returns an ndarray, shape (n_groups, N, n_outputs). The channels of a group are replaced together; an empty group
+    gives the predictions of the whole network. The fill is the "mean" map of the channel over these images, or "zero",
+    which may be a value that later layers never see.
     """
     model = check_model(model)
     found, images = find_layer(model, layer), check_images(model, images)

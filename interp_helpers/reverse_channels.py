@@ -29,8 +29,8 @@ from interp_helpers.probing import receptive_field
 def constant_input_response(model, layer, values):
     """Compute what the channels of a layer output where the input is constant: b + S v, before any activation function.
 
-    S is the sum of a channel's weights in the layer (a name), b its bias, and v one of the values: what all inputs of
-    the patch are. Returns an ndarray, shape (n_values, n_channels).
+    S is the sum of a channel's weights, b its bias, and v one of the values: what all inputs of the patch are. Returns
+    an ndarray, shape (n_values, n_channels).
     """
     found, values = kernel_layer(check_model(model), layer), check_array("values", values, ("n_values",))
     if isinstance(found, keras.layers.Conv2DTranspose) and max(found.strides) > 1:
@@ -45,17 +45,10 @@ def nearly_dead(means):
     dead* are by definition fewer than half, so the gap is looked for between the lowest channel and the median one.
     There always is a largest gap: a large `p` says that the line is arbitrary.
 
-    Parameters
-    ----------
-    means : ndarray, shape (n_rows, n_channels)
-        Mean activation of each channel, six or more; the rows are inputs, and each has a line of its own.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each row of `means`: line, below (number of channels below it), gap (its width as a share of the
-        range from the lowest to the median), p (probability that the largest gap between as many values, spread evenly
-        over that range, is as wide). NaN, and nothing below, where the lower half of the channels has one value.
+    The means have shape (n_rows, n_channels), six channels or more; the rows are inputs, and each has a line of its
+    own. Returns a DataFrame, one row for each: line, below (number of channels below it), gap (its width as a share of
+    the range from the lowest to the median), p (probability that the largest gap between as many values, spread evenly
+    over that range, is as wide). NaN, and nothing below, where the lower half of the channels has one value.
     """
     means = check_array("means", means, ("n_rows", "n_channels")).astype(float)
     if means.shape[1] < 6:
@@ -74,25 +67,14 @@ def nearly_dead(means):
 
 
 def ink_zones(model, images, layer, ink=0.5, batch_size=250):
-    """Compare what each channel outputs on the ink, around it, and on the background.
+    """Compare what each channel of a layer outputs on the ink, around it, and on the background.
 
-    A cell of a map belongs to the *ink* if the pixel in the middle of its receptive field is ink, to the *edge* if
-    only other pixels of the field are, and to the *background* if it sees no ink at all.
+    A cell of a map belongs to the *ink* if the pixel in the middle of its receptive field is ink (from the grey value
+    `ink` on), to the *edge* if only other pixels of the field are, and to the *background* if it sees no ink at all.
 
-    Parameters
-    ----------
-    model, images, layer
-        As in `activations`, one layer with feature maps.
-    ink : float
-        The grey value from which a pixel is ink.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel: channel; ink, edge, background (mean activation over the cells of each zone, in all
-        images); outside (share of the sum of all activation that lies on edge or background; NaN for a channel that
-        is 0 everywhere, or negative anywhere, because then it is no share); area (share of the cells that lie there:
-        the value of `outside` for a constant map).
+    Returns a DataFrame, one row for each channel: channel; ink, edge, background (mean activation over the cells of
+    each zone, in all images); outside (share of all activation that lies on edge or background; NaN for a channel that
+    is 0 everywhere, or negative anywhere); area (share of the cells that lie there: `outside` for a constant map).
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -121,17 +103,9 @@ def position_dependence(maps, n_signs=500, seed=0):
     it: `ratio` is about 1. Neighbouring positions share pixels, so the distribution of the ratio comes from giving each
     image's deviation from the overall mean a random sign, which keeps that dependence.
 
-    Parameters
-    ----------
-    maps : ndarray, shape (N, height, width, n_channels)
-        Of ten independent images of stationary noise, or more.
-    n_signs, seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel: channel, ratio (N times the variance of the mean map over positions, divided by the
-        variance over images), chance (95 % of the ratios under random signs lie below), p. NaN for a constant channel.
+    The maps have shape (N, height, width, n_channels), of ten independent images or more. Returns a DataFrame, one row
+    for each channel: channel, ratio (N times the variance of the mean map over positions, divided by the variance over
+    images), chance (95 % of the ratios under random signs lie below), p. NaN for a constant channel.
     """
     maps = check_array("maps", maps, ("N", "height", "width", "n_channels")).astype(np.float32, copy=False)
     (n, _, _, n_channels), n_signs = maps.shape, check_count("n_signs", n_signs)
@@ -152,19 +126,12 @@ def position_dependence(maps, n_signs=500, seed=0):
 def correlate_with_mean_weight(values, mean_weight, n_resamples=4000, seed=0):
     """Relate a property of channels to their mean weight: as a rank correlation, and reverse channels against others.
 
-    Parameters
-    ----------
-    values, mean_weight : ndarray, shape (n_channels,)
-        Channels for which one is NaN are left out; at least six must be left. A mean weight below 0 is reverse.
-    n_resamples, seed : int
-        Bootstrap samples of channels, and permutations of their mean weights.
+    Values and mean weights have shape (n_channels,); channels for which one is NaN are left out, and six must be left.
+    A mean weight below 0 is reverse. `n_resamples` bootstrap samples of channels are drawn, and as many permutations.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Two rows: "correlation" (Spearman's) and "effect" (Cliff's delta: the probability that a reverse channel has
-        the larger value, minus that of the opposite). Columns: value, low, high, chance, p, as in
-        `compare.rank_correlations`; n. The effect is NaN if all channels or none are reverse.
+    Returns a DataFrame of two rows: "correlation" (Spearman's) and "effect" (Cliff's delta: the probability that a
+    reverse channel has the larger value, minus that of the opposite). Columns: value, low, high, chance, p, as in
+    `compare.rank_correlations`; n. The effect is NaN if all channels or none are reverse.
     """
     values = check_array("values", values, ("n_channels",), finite=False)
     both = np.stack([values, check_array("mean_weight", mean_weight, values.shape, finite=False)], axis=1).astype(float)
@@ -188,8 +155,8 @@ def input_kinds(digits, ideal, index=0, seed=0):
     """Return the kinds of input that the tutorial feeds to the hidden channels, one image of each class for each kind.
 
     Takes the ideal digit of each class, in order of class, and returns a dict of arrays of that shape: "digit" (the one
-    of number `index` in each class; the tutorial takes the first), "mean", "ideal", "uniform noise" (in [0, 1]),
-    "digit + source's noise" (Gaussian noise of the mean and standard deviation of the image's own pixels) and "digit +
+    of number `index` in each class; the tutorial takes the first), "mean", "ideal", "uniform noise" (in [0, 1]), "digit
+    + source's noise" (Gaussian noise of the mean and standard deviation of the image's own pixels) and "digit +
     zero-mean noise" (the same draws without the mean). Casacuberta Puig (2019), section 4.1; its noise came in rows.
     """
     mean = mean_digits(digits)

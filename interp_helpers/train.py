@@ -54,17 +54,9 @@ class _Examples(NamedTuple):
 def train_network(recipe, images, targets, seed=0, verbose=0):
     """Train a network by a recipe and return it: the same seed, the same network (TensorFlow is deterministic then).
 
-    Parameters
-    ----------
-    recipe : Recipe
-    images : ndarray, shape (N, height, width, channels)
-    targets : ndarray, shape (N,), or (N, n_values)
-        Classes, or values: these are standardized for training, and their mean and standard deviation are then put
-        into the weights of the last layer, so that the output is in their units.
-    seed : int
-        Fixes the initial weights, the order of the images, the augmentation and the dropout masks.
-    verbose : int
-        As in ``keras.Model.fit``.
+    Targets are classes, shape (N,), or values, (N,) or (N, n_values): these are standardized for training, and their
+    mean and standard deviation are then put into the weights of the last layer, so that the output is in their units.
+    The seed fixes the initial weights, the order of the images, the augmentation and the dropout masks.
     """
     tf.config.experimental.enable_op_determinism()
     images = check_array("images", images, ("N", "height", "width", "channels"))

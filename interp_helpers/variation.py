@@ -47,6 +47,9 @@ def vary_channel(
     shake       m + size * sd * noise, the part that shakes it
     ==========  ===================================================================================
 
+    Returns a DataFrame, one row for each channel, image and class: channel, image (number), class, change (new logit
+    minus old).
+
     Parameters
     ----------
     layer : str
@@ -59,13 +62,7 @@ def vary_channel(
         "weights" the bias stays, as it does in the source.
     size : float, or ndarray of shape (N,) or (N, channels), optional
         Default 0.1 for the gradient, 1 for the others. With an array every image (and channel) has a size of its own.
-    seed : int
-        For the noise: the same for every channel and call.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each channel, image and class: channel, image (number), class, change (new logit minus old).
+    seed : int; for the noise: the same for every channel and call
     """
     check_choice("method", method, METHODS)
     check_choice("on", on, PLACES)
@@ -82,7 +79,10 @@ def vary_channel(
     with tqdm(total=len(parts) * len(channels), desc=f"{method}, {on}", leave=False) as bar:
         for part in parts:
             start, step, rest = resume_after(model, found, images[part], line)
-            step = _map_change(start.numpy(), method, rng) if line is None else step
+            if line is None:  # each map changes by its own statistics
+                maps, axes = start.numpy(), tuple(range(1, len(start.shape) - 1))
+                step = _change(maps, maps.mean(axes, keepdims=True), maps.std(axes, keepdims=True), method, rng)
+                step = step.astype(np.float32)
             step = step * sizes[part].reshape(-1, *[1] * (len(start.shape) - 2), n_channels)
             before = rest(start)
             for row, channel in enumerate(channels):
@@ -95,24 +95,12 @@ def vary_channel(
 
 
 def without_channels(model, layer, images, labels, groups=None, batch_size=500):
-    """Set channels of a layer to zero, a group at a time, and measure accuracy and logits.
+    """Set channels of a layer to zero, a group (by default one channel) at a time; measure accuracy and logits.
 
-    Parameters
-    ----------
-    model : keras.Model
-    layer : str
-        Name of the layer whose output is set to zero, for example ``"relu1"``.
-    images : ndarray, shape (N, height, width, channels), float
-    labels : ndarray of N ints
-    groups : sequence of sequences of int, optional
-        Channels to set to zero together; by default each channel alone.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each group, after a first one with no channel set to zero: channels (tuple), accuracy, low, high
-        (95 % interval, Wilson), newly_wrong and newly_right (images that the whole network gets right and the group's
-        absence wrong, and the opposite), score (mean logit of the true class).
+    Returns a DataFrame, one row for each group, after a first one with no channel set to zero: channels (tuple),
+    accuracy, low, high (95 % interval, Wilson), newly_wrong and newly_right (images that the whole network gets right
+    and the group's absence wrong, and the opposite), score (mean logit of the true class). The groups are a sequence of
+    sequences of channels.
     """
     model = check_model(model)
     found, images = find_layer(model, layer), check_images(model, images)
@@ -127,7 +115,10 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
             for row, keep in enumerate(kept_channels(groups, n_channels)):
                 logits = rest(start * keep)
                 right[row, part] = predicted_class(logits) == labels[part]
-                total[row] += _of_class(logits, labels[part]).sum()
+                if logits.shape[1] > 1:
+                    total[row] += logits[np.arange(len(logits)), labels[part]].sum()
+                else:  # the logit of class 1: its sign is turned for class 0
+                    total[row] += np.where(labels[part] == 1, logits[:, 0], -logits[:, 0]).sum()
                 bar.update()
     rows = wilson_interval(right.sum(axis=1), len(images)).rename(columns={"share": "accuracy"})
     rows.insert(0, "channels", groups)
@@ -137,9 +128,7 @@ def without_channels(model, layer, images, labels, groups=None, batch_size=500):
 
 def _varied_layer(model, layer, method, on):
     """Return the layer to vary, which must have several values in a channel if a standard deviation is needed."""
-    found = (
-        find_layer(model, layer) if on == "activations" else linear_layer(model, layer, channels_last_in_kernel=True)
-    )
+    found = find_layer(model, layer) if on == "activations" else linear_layer(model, layer, True)
     varying = found.output.shape[1:-1] if on == "activations" else found.kernel.shape[:-1]
     if method not in ("kill", "shift") and None not in varying and np.prod(varying) == 1:
         raise ValueError(f"method: {method!r} needs a standard deviation, and a channel of {layer!r} is one number")
@@ -159,29 +148,13 @@ def _kernel_change(layer, method, with_bias, rng):
     return line
 
 
-def _map_change(maps, method, rng):
-    """Return how maps (n, ..., channels) change by a method of size 1, each map by its own statistics."""
-    axes = tuple(range(1, maps.ndim - 1))
-    change = _change(maps, maps.mean(axes, keepdims=True), maps.std(axes, keepdims=True), method, rng)
-    return np.broadcast_to(change, maps.shape).astype(np.float32)
-
-
 def _change(values, mean, sd, method, rng):
-    if method == "gradient":
-        return np.broadcast_to(sd, values.shape)
+    if method in ("gradient", "shift"):
+        return np.broadcast_to(sd if method == "gradient" else mean, values.shape)
     if method == "kill":
         return -values
-    if method == "shift":
-        return np.broadcast_to(mean, values.shape)
     shake = sd * rng.standard_normal(values.shape)
     return shake if method == "shake" else mean + shake
-
-
-def _of_class(logits, labels):
-    """Return the logit of the true class; with one logit, its sign turned for class 0."""
-    if logits.shape[1] > 1:
-        return logits[np.arange(len(labels)), labels]
-    return np.where(labels == 1, logits[:, 0], -logits[:, 0])
 
 
 def _checked_classes(target, n_images, n_classes):

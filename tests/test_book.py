@@ -21,6 +21,7 @@ from interp_helpers.data import EMBEDDED
 
 NOTEBOOKS = [page for page in build_book.pages() if page.startswith("notebooks/")]
 CHAPTERS = [page for page in NOTEBOOKS if "/audit/" not in page]
+MOST_BYTES = 1.5e6  # of a page with its pictures
 
 
 @pytest.fixture(scope="session")
@@ -90,15 +91,23 @@ def test_links_on_the_page_lead_somewhere(html, page):
 def test_every_drawn_figure_has_alt_text_and_caption(html, page):
     parsed = Links(html / f"{page}.html")
     drawn = [image for image in parsed.images if "_images/" in image.get("src", "")]
-    inside = [image for image in parsed.images if image.get("src", "").startswith("data:image/png")]  # picture_tabs
+    inside = [image for image in parsed.images if image.get("src", "").startswith("data:image/png")]  # picture_slider
     assert drawn
     assert all(len(image.get("alt") or "") > 40 for image in drawn + inside)
     assert parsed.captions >= len(drawn)
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
+def test_a_page_is_light(html, page):
+    path = html / f"{page}.html"
+    images = [path.parent / image["src"] for image in Links(path).images if "_images/" in image.get("src", "")]
+    size = path.stat().st_size + sum(image.stat().st_size for image in set(images))
+    assert size < MOST_BYTES, f"{size / 1e6:.1f} MB"
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
 def test_no_page_waits_for_a_widget(html, page):
-    """An explorer is a figure on a page: no widget, which would fetch scripts from elsewhere."""
+    """A widget would fetch scripts from elsewhere."""
     assert "jupyter.widget" not in (html / f"{page}.html").read_text(encoding="utf-8")
 
 

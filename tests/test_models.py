@@ -59,6 +59,18 @@ def test_initial_weights_are_those_of_the_stored_run():
             np.testing.assert_allclose(kernel.mean(axis=(0, 1, 2)), means, atol=2e-6)
 
 
+def test_the_floors_are_of_the_networks_of_the_other_stored_run():
+    seeds, floors = (
+        json.loads((ROOT / "book" / "results" / f"mnist_{name}.json").read_text()) for name in ("seeds", "floors")
+    )
+    assert [of["images"] for of in floors["nearest"]["wrong"]] == [len(run["wrong"]) for run in seeds["runs"]]
+    assert floors["test_images"] == seeds["test_images"]
+    means = [np.mean(values) for values in floors["accuracy"].values()]  # from what cannot know the task to our network
+    assert max(means[:3]) < 0.2 < min(means[3:])
+    assert means[3:] == sorted(means[3:])
+    assert len(floors["distances"]) == 45
+
+
 def softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)

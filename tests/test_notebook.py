@@ -1,21 +1,15 @@
-import base64
-import io
 import json
 import re
-import sys
 from html import escape, unescape
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
 
 from interp_helpers.notebook import (
     PACKAGE,
-    explorer,
     glue,
     load_stored_run,
     picture_slider,
-    picture_tabs,
     quiz,
     start_page,
     store_run,
@@ -100,73 +94,6 @@ def coloured(a, b):
     colour = {(0, "x"): "white", (0, "y"): "black"}.get((a, b), "#440154")
     figure.add_artist(plt.Rectangle((0, 0), 1, 1, color=colour))
     return figure
-
-
-def test_picture_tabs_hold_every_pair_with_alternative_text():
-    from PIL import Image
-
-    opened = plt.get_fignums()
-    page = picture_tabs(coloured, ("digit", range(3)), ("kind", ["x", "y"]), "Digit {0}, <{1}>.", "tabs").data
-    pictures = re.findall(r'<img class="p(\d)-(\d)" alt="([^"]*)" src="data:image/png;base64,([^"]+)">', page)
-    assert [(int(a), int(b)) for a, b, _, _ in pictures] == [(a, b) for a in range(3) for b in range(2)]
-    assert pictures[3][2] == "Digit 1, &lt;y&gt;."
-    drawn = [Image.open(io.BytesIO(base64.b64decode(source))).convert("RGB") for *_, source in pictures]
-    assert {picture.size for picture in drawn} == {(80, 40)}
-    assert [picture.getpixel((5, 5)) for picture in drawn[:3]] == [(255, 255, 255), (0, 0, 0), (68, 1, 84)]
-    assert plt.get_fignums() == opened
-
-
-def test_picture_tabs_choose_by_labelled_buttons_without_a_script():
-    page = picture_tabs(coloured, ("digit", range(3)), ("kind", ["x", "y"]), "Digit {0}, {1}.", "tabs").data
-    assert page.count('<label><input type="radio"') == 5
-    assert page.count(" checked>") == 2  # one of each choice
-    assert "<legend>digit</legend>" in page
-    for a in range(3):
-        for b in range(2):
-            assert f"#tabs:has(#tabs-0-{a}:checked):has(#tabs-1-{b}:checked) .p{a}-{b}{{display:block}}" in page
-    assert "<script" not in page
-    assert "http" not in page
-
-
-def test_picture_tabs_need_something_to_choose():
-    with pytest.raises(ValueError, match="first, second: give at least one value"):
-        picture_tabs(coloured, ("digit", []), ("kind", ["x"]), "{0}{1}", "tabs")
-
-
-def test_explorer_draws_its_start_once_where_nobody_can_choose(monkeypatch):
-    monkeypatch.setenv("INTERP_STATIC", "1")
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # importing it would fail
-    drawn = []
-    explorer(lambda **chosen: drawn.append(chosen), {"digit": 3, "kind": "b"}, digit=range(10), kind=["a", "b"])
-    assert drawn == [{"digit": 3, "kind": "b"}]
-
-
-def test_explorer_makes_a_slider_for_numbers_and_a_menu_for_words(monkeypatch):
-    made, drawn = {}, []
-    widgets = SimpleNamespace(
-        SelectionSlider=lambda **options: ("slider", options),
-        Dropdown=lambda **options: ("menu", options),
-        interact=lambda show, **controls: made.update(show=show, **controls),
-    )
-    monkeypatch.delenv("INTERP_STATIC", raising=False)
-    monkeypatch.setattr("interp_helpers.notebook.find_spec", lambda name: object())
-    monkeypatch.setitem(sys.modules, "ipywidgets", widgets)
-
-    def draw(**chosen):
-        drawn.append(chosen)
-        return "a figure"
-
-    explorer(draw, {"digit": 3, "kind": "b"}, digit=range(10), kind=["a", "b"])
-    assert made["digit"] == ("slider", {"options": list(range(10)), "value": 3, "description": "digit"})
-    assert made["kind"] == ("menu", {"options": ["a", "b"], "value": "b", "description": "kind"})
-    assert made["show"](digit=1, kind="a") is None
-    assert drawn == [{"digit": 1, "kind": "a"}]
-
-
-@pytest.mark.parametrize("start", [{}, {"digit": 12}, {"digit": 1, "kind": "a"}])
-def test_explorer_refuses_a_start_that_is_no_choice(start):
-    with pytest.raises(ValueError, match=r"start: got .* give one value of each of digit"):
-        explorer(print, start, digit=range(10))
 
 
 def test_no_progress_bars_on_a_page(monkeypatch):

@@ -30,6 +30,7 @@ def setup(app):
     app.add_post_transform(ShowTimes)
     app.connect("env-updated", pages_with_times)
     app.connect("config-inited", leave_thebe_out)
+    app.connect("config-inited", draw_logo, priority=100)  # before Sphinx looks for the file
     app.connect("builder-inited", number_audits)
     app.connect("doctree-read", note_effort)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "version": "1"}
@@ -41,6 +42,19 @@ def leave_thebe_out(app, config):
         for listener in list(app.events.listeners[event]):
             if listener.handler.__module__ == "sphinx_thebe":
                 app.disconnect(listener.id)
+
+
+def draw_logo(app, config):
+    """Draw the logo, a kernel of three by three weights with the middle one lit, and make it the icon, too."""
+    shades = ["#b9c6d2", "#31688e", "#b9c6d2", "#31688e", "#e8a33d", "#31688e", "#b9c6d2", "#31688e", "#b9c6d2"]
+    squares = "".join(
+        f'<rect x="{4 + 40 * (i % 3)}" y="{4 + 40 * (i // 3)}" width="36" height="36" rx="5" fill="{shade}"/>'
+        for i, shade in enumerate(shades)
+    )
+    path = Path(app.outdir).parent / "logo.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 124 124">{squares}</svg>')
+    config.html_logo = config.html_favicon = str(path)
 
 
 def number_audits(app):

@@ -28,7 +28,7 @@ PROBLEM = re.compile(r": (WARNING|ERROR|CRITICAL|SEVERE):")
 
 
 def main():
-    os.environ["INTERP_STATIC"] = "1"  # nobody can turn a widget on a page: explorers draw a figure, no progress bars
+    os.environ["INTERP_STATIC"] = "1"  # no progress bars on a page
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what TensorFlow's optimizer tells itself is nothing for a page
     try:
         execute.clear_if_stale(ROOT)

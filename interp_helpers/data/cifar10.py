@@ -26,21 +26,11 @@ _CONTENT = {
 
 
 def load_cifar10():
-    """Load CIFAR-10: 50,000 training and 10,000 test colour photographs of ten classes, 32 by 32 pixels.
+    """Load CIFAR-10: 50,000 training and 10,000 test photographs of ten classes (``CIFAR10_CLASSES``), 32 by 32 pixels.
 
     Looked for in this order: ``$INTERP_DATA_DIR/cifar10/`` (``x_train_1of5.npy.xz`` to ``5of5``, ``y_train.npy.xz``,
-    ``x_test.npy.xz``, ``y_test.npy.xz``), then the binary archive of its authors, downloaded into Keras's cache.
-    (Keras's own loader unpickles, this one does not.)
-
-    Returns
-    -------
-    Split
-        train and test images of shape (N, 32, 32, 3); labels as in ``CIFAR10_CLASSES``.
-
-    Raises
-    ------
-    NotAvailable
-        If the data set is neither there nor can be downloaded.
+    ``x_test.npy.xz``, ``y_test.npy.xz``), then the binary archive of its authors, downloaded into Keras's cache, else
+    `NotAvailable`. (Keras's own loader unpickles, this one does not.) Returns a `Split`.
     """
     path, source, read = data_path("cifar10"), f"cifar10/ in {DATA_DIR_VARIABLE}", _read_folder
     if path is None:

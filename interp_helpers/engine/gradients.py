@@ -25,30 +25,17 @@ POOLS = ("max", "mean", "sum")
 
 
 def map_gradients(model, images, target, maps, layer=None, rule=None, batch_size=100):
-    """Compute the feature maps of a layer, and the gradient of the target with respect to them.
+    """Compute the maps of the layer `maps`, and the slope of the target there: both (N, height, width, channels).
 
-    Parameters
-    ----------
-    model, images, target, layer, rule
-        As in `attribution.saliency`.
-    maps : str
-        Name of the layer whose maps are wanted.
-
-    Returns
-    -------
-    maps, gradients : ndarray, shape (N, height, width, channels), float32
+    The rest as in `attribution.saliency`.
     """
     return gradients(model, images, target, layer, rule, "mean", batch_size, maps)
 
 
 def gradients(model, images, target, layer=None, rule=None, pool="max", batch_size=100, maps=None):
-    """Differentiate a target with respect to the pixels, or to the feature maps of a layer.
+    """Differentiate a target with respect to the pixels, or to the feature maps of the layer `maps`.
 
-    Returns
-    -------
-    variable, gradient : ndarray, float32
-        The images and the slope of the target at each pixel; or the feature maps of the layer `maps`, and the slope at
-        each of their positions.
+    Returns the images or the feature maps, and the slope of the target at each of their positions; ndarrays, float32.
     """
     model = check_model(model)
     images = check_images(model, images)
@@ -110,18 +97,7 @@ def forward_function(model, layer=None):
 
 
 def target_values(outputs, target, pool):
-    """Return one number for each image: of a channel (pooled over its map), or of a function of the outputs.
-
-    Parameters
-    ----------
-    outputs : tensor, shape (N, ..., channels)
-    target : int, ndarray of N ints, or callable
-    pool : "max", "mean" or "sum"
-
-    Returns
-    -------
-    tensor, shape (N,), float32
-    """
+    """Return one number for each image: of a channel, pooled over its map, or of a function of the outputs."""
     outputs = tf.cast(outputs, tf.float32)  # sums in half precision would overflow
     if callable(target):
         values = target(outputs)
@@ -150,13 +126,8 @@ def of_part(target, part):
 def backprop_replacements(model, rule):
     """Return what to call in place of each ReLU of a model, so that it sends back what a rule lets through.
 
-    The forward pass stays as it is. A ReLU is found as a layer, as an operation of a functional model, or as the
-    activation of another layer; not inside a Lambda or a layer's own code.
-
-    Returns
-    -------
-    dict
-        For `hooks.forward`; empty for no rule.
+    The dict is for `hooks.forward`; the forward pass stays as it is. A ReLU is found as a layer, as an operation of a
+    functional model, or as the activation of another layer; not inside a Lambda or a layer's own code.
     """
     if rule is None:
         return {}

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
+from keras import layers
 
 from interp_helpers.engine.checks import check_model
 
@@ -76,7 +77,7 @@ def last_conv_layer(model):
     """Name the last layer with feature maps larger than one cell: what Grad-CAM weights (dropout does not count)."""
     for name, layer in reversed(all_layers(model).items()):
         shape = getattr(getattr(layer, "output", None), "shape", ())
-        passes_on = isinstance(layer, keras.Model | keras.layers.Dropout | keras.layers.InputLayer)
+        passes_on = isinstance(layer, keras.Model | layers.Dropout | layers.InputLayer)
         if len(shape) == 4 and shape[1:3] != (1, 1) and not passes_on:
             return name
     raise ValueError(f"model: {model.name!r} has no layer with feature maps (no convolution); Grad-CAM needs one")
@@ -124,30 +125,22 @@ def _has_channel_kernels(layer):
 def channel_kernels(layer):
     """Return the kernels of the output channels of a layer, shape (weights of a channel, channels), float64."""
     if not _has_channel_kernels(layer):
-        raise ValueError(
-            f"layer: {layer.name!r} ({type(layer).__name__}) has no kernel for each channel; give a convolution or "
-            "dense layer, channels last"
-        )
+        what = f"{layer.name!r} ({type(layer).__name__}) has no kernel for each channel"
+        raise ValueError(f"layer: {what}; give a convolution or dense layer, channels last")
     kernel = keras.ops.convert_to_numpy(layer.kernel).astype(float)
-    if isinstance(layer, keras.layers.DepthwiseConv2D):  # (height, width, inputs, multiplier): channel by channel
+    if isinstance(layer, layers.DepthwiseConv2D):  # (height, width, inputs, multiplier): channel by channel
         return kernel.reshape(-1, kernel.shape[2] * kernel.shape[3])
-    if isinstance(layer, keras.layers.Conv2DTranspose):  # (height, width, outputs, inputs)
+    if isinstance(layer, layers.Conv2DTranspose):  # (height, width, outputs, inputs)
         kernel = np.moveaxis(kernel, 2, 3)
     return kernel.reshape(-1, kernel.shape[-1])
 
 
 def logits_model(model):
-    """Return the model that outputs the logits: what goes into the final softmax or sigmoid of a model.
+    """Return the model that outputs the logits: what goes into the final softmax or sigmoid (also of an inner model).
 
     The two models share their weights; it is made once for each model and kept. A model whose output is linear already
     is returned as it is. Refused is a model whose outputs are made from probabilities (a softmax followed by a dense
     layer or by pooling), because it has no logits.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Sequential or functional, with one output; the final activation may be a layer or part of one, also of a model
-        inside the model.
     """
     model = check_model(model)
     last = inputs_of(model.outputs[0])[0]
@@ -156,7 +149,8 @@ def logits_model(model):
         known = _LOGITS.get(model)
         if known is None or known[0] is not key:
             made = _logits_output(model)
-            _LOGITS[model] = known = (key, None if made is None else _submodel(model, made, f"{model.name}_logits"))
+            whole = None if made is None else keras.Model(model.inputs[0], made, name=f"{model.name}_logits")
+            _LOGITS[model] = known = (key, whole)
     return model if known[1] is None else known[1]
 
 
@@ -166,11 +160,6 @@ def n_outputs(model):
     if len(shape) != 2:
         raise ValueError(f"model: its logits have shape {shape}; give a network with logits (N, classes)")
     return shape[-1]
-
-
-def _submodel(model, output, name=None):
-    """Return the model from the same input to another symbolic tensor of a model's graph; they share their layers."""
-    return keras.Model(model.inputs[0], output, name=name or f"{model.name}_part")
 
 
 def view(layer, **attributes):
@@ -198,7 +187,7 @@ def _logits_output(model):
         if isinstance(operation, keras.Model) and len(inputs) == 1 and not passed:
             inner = logits_model(operation)
             return None if inner is operation else inner(inputs)
-        if isinstance(operation, keras.layers.Softmax) or squashes:
+        if isinstance(operation, layers.Softmax) or squashes:
             break
         if len(inputs) != 1 or not isinstance(operation, _LINEAR) or activation not in (None, _IDENTITY):
             _check_end(model, passed or [operation])
@@ -210,11 +199,11 @@ def _logits_output(model):
         _check_end(model, passed)
         return None  # a hidden layer of sigmoids, whose outputs are no probabilities
     if any(not isinstance(one, _IDENTICAL) for one in passed):
+        how = f"makes its outputs from the probabilities of {operation.name!r} (by {passed[0].name!r})"
         raise ValueError(
-            f"model: {model.name!r} makes its outputs from the probabilities of {operation.name!r} "
-            f"(by {passed[0].name!r}), so it has no logits; end it in the softmax or in a linear layer"
+            f"model: {model.name!r} {how}, so it has no logits; end it in the softmax or in a linear layer"
         )
-    if isinstance(operation, keras.layers.Softmax | keras.layers.Activation) or len(inputs) != 1:
+    if isinstance(operation, layers.Softmax | layers.Activation) or len(inputs) != 1:
         return inputs[0]
     return WithoutActivation(operation)(inputs[0])
 
@@ -230,7 +219,7 @@ def _check_end(model, passed):
         )
 
 
-class WithoutActivation(keras.layers.Layer):
+class WithoutActivation(layers.Layer):
     """Stands in a logits model for a layer whose activation is left out; the weights are the layer's."""
 
     def __init__(self, layer):
@@ -244,26 +233,14 @@ class WithoutActivation(keras.layers.Layer):
 _LOGITS, _LOCK = WeakKeyDictionary(), RLock()
 _IDENTITY = keras.activations.linear
 _SQUASHING = (keras.activations.softmax, keras.activations.sigmoid)
-_KERNELS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
-_KERNEL_AXES = (*_KERNELS, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D)
-_POOLING = (keras.layers.GlobalMaxPooling2D, keras.layers.GlobalAveragePooling2D, keras.layers.AveragePooling2D)
-_IDENTICAL = (keras.layers.Activation, keras.layers.Dropout, keras.layers.Identity)
-_SHAPERS = (*_IDENTICAL, keras.layers.Flatten, keras.layers.Reshape)
+_KERNELS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
+_KERNEL_AXES = (*_KERNELS, layers.Conv2DTranspose, layers.DepthwiseConv2D)
+_POOLING = (layers.GlobalMaxPooling2D, layers.GlobalAveragePooling2D, layers.AveragePooling2D)
+_IDENTICAL = (layers.Activation, layers.Dropout, layers.Identity)
+_SHAPERS = (*_IDENTICAL, layers.Flatten, layers.Reshape)
 _LINEAR = (*_SHAPERS, *_POOLING, *_KERNEL_AXES)
 _CHANNEL_BY_CHANNEL = (
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ELU,
-    keras.layers.BatchNormalization,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.ZeroPadding2D,
-    keras.layers.Cropping2D,
-    keras.layers.UpSampling2D,
+    *(layers.Activation, layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU, layers.BatchNormalization),
+    *(layers.Dropout, layers.SpatialDropout2D, layers.MaxPooling2D, *_POOLING),
+    *(layers.ZeroPadding2D, layers.Cropping2D, layers.UpSampling2D),
 )

@@ -26,25 +26,12 @@ from interp_helpers.engine.graph import WithoutActivation, check_channels_last, 
 
 
 def forward(model, images, record=(), replace=None, whole=True):
-    """Run a model (not training) and record what some of its layers output.
+    """Run a (checked) model, not training, and record what some of its layers output.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Checked (`checks.check_model`); also with models inside it.
-    images : tensor or ndarray, shape (N, ...)
-    record : sequence of keras.layers.Layer
-    replace : dict of keras.layers.Layer to callable, optional
-        What is called in place of a layer, with the layer's arguments; usually a `graph.view` of it.
-    whole : bool
-        False: stop as soon as all layers are recorded; the output of the model is then None.
-
-    Returns
-    -------
-    output : tensor
-    recorded : dict of keras.layers.Layer to tensor
-        In the order in which they ran. They are those of the pass, so a ``tf.GradientTape`` around the call can
-        differentiate with respect to them.
+    Instead of a layer, what `replace` has for it is called, with the layer's arguments; usually a `graph.view` of it.
+    With ``whole=False`` the pass stops as soon as all layers are recorded, and the output is None. Returns the output,
+    and the recorded outputs by layer, in the order in which they ran. They are tensors of the pass, so a
+    ``tf.GradientTape`` around the call can differentiate with respect to them.
     """
     record, replace, recorded = set(record), replace or {}, {}
     for layer in record:
@@ -90,19 +77,7 @@ def stands_for(operation):
 
 
 def record_outputs(model, images, layers, batch_size=250):
-    """Compute what some layers output for some images, batch by batch and no further than needed.
-
-    Parameters
-    ----------
-    model : keras.Model
-    images : ndarray, shape (N, ...), checked
-    layers : sequence of keras.layers.Layer
-
-    Yields
-    ------
-    list of ndarray, shape (n, ...)
-        What each layer outputs for the next n images.
-    """
+    """Yield what some layers (not names) output for the next images (checked), as a list of ndarrays."""
     for part in batches(len(images), batch_size):
         _, recorded = forward(model, images[part], layers, whole=False)
         yield [to_numpy(recorded[layer]) for layer in layers]
@@ -111,16 +86,7 @@ def record_outputs(model, images, layers, batch_size=250):
 def activations(model, images, layers, batch_size=250):
     """Compute what some layers output for some images, all in one pass over the images.
 
-    Parameters
-    ----------
-    model : keras.Model
-    images : ndarray, shape (N, height, width, channels), float
-    layers : str or sequence of str
-
-    Returns
-    -------
-    ndarray, or dict of str to ndarray for several layers
-        Shape (N, ...) as the layer has it, channels last, float32.
+    Returns an ndarray, or a dict of ndarrays for a sequence of names: shape (N, ...) as the layer has it, float32.
     """
     model, names = check_model(model), [layers] if isinstance(layers, str) else list(layers)
     found = [find_layer(model, name) for name in names]
@@ -146,17 +112,9 @@ def batches(n, batch_size):
 def memory_passes(shapes, n, gigabytes):
     """Cut layers into blocks of channels, and sort the blocks into passes over n images that fit into memory.
 
-    Parameters
-    ----------
-    shapes : dict of str to tuple of int
-        What each layer outputs for one image, channels last.
-    gigabytes : float
-        What the recorded activations of a pass may take, as float32; one channel is taken at least.
-
-    Returns
-    -------
-    list of list of (str, slice)
-        For each pass, the layers and their channels.
+    The shapes, by name, are what each layer outputs for one image, channels last; the gigabytes are what the recorded
+    float32 activations of a pass may take, but one channel is taken at least. Returns for each pass a list of layers
+    and their channels (str, slice).
     """
     passes, room = [], 0
     for name, shape in shapes.items():

@@ -15,27 +15,12 @@ from interp_helpers.engine.hooks import forward, n_calls, stands_for
 
 
 def resume_after(model, layer, images, weight_change=None):
-    """Run a network on some images, and return how it goes on after a layer.
+    """Run a (checked) network on some images, and return how it goes on after a layer that is called once in a pass.
 
-    What was computed before the layer is remembered; the layers of parallel branches that ran later run again.
-
-    Parameters
-    ----------
-    model : keras.Model, checked
-    layer : keras.layers.Layer
-        Called once in a pass.
-    images : ndarray, checked
-    weight_change : dict of str to ndarray, optional
-        A change of its ``"kernel"`` and ``"bias"``, in which the layer must be linear.
-
-    Returns
-    -------
-    output : tensor
-        What the layer outputs; with `weight_change`, before the activation that is part of the layer.
-    along : tensor or None
-        With `weight_change`, how that moves if the weights move by so much.
-    rest : callable
-        From another output of the layer, of the same shape, to the logits, ndarray (n, n_outputs).
+    What was computed before the layer is remembered; the layers of parallel branches that ran later run again. Returned
+    are what the layer outputs, None, and a function from another output of the layer to the logits, (n, n_outputs).
+    With a change of its ``"kernel"`` and ``"bias"``, in which the layer must be linear: the output before the
+    activation that is part of the layer, how that moves if the weights move by so much, and the function.
     """
     leaves = [one for one in all_layers(model).values() if not isinstance(one, keras.Model)]
     check_channels_last(leaves)
@@ -50,7 +35,10 @@ def resume_after(model, layer, images, weight_change=None):
     _, outputs = forward(run, images, once, {layer: noting_its_input})
     start, along = keras.ops.cast(outputs[layer], "float32"), None
     if weight_change is not None:
-        _check_weights_not_shared(layer, leaves)
+        own = {id(variable) for variable in layer.weights}
+        shared = [one.name for one in leaves if one is not layer and own & {id(variable) for variable in one.weights}]
+        if shared:
+            raise ValueError(f"layer: {layer.name!r} shares its weights with {', '.join(shared)}")
         start, along = _linear_in_weights(layer, entered[0], weight_change)
     order = list(outputs)
     known = {one: _returning(outputs[one]) for one in order[: order.index(layer)]}
@@ -115,10 +103,3 @@ def _linear_in_weights(layer, inputs, change):
     if not np.allclose(moved, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()):
         raise ValueError(f"layer: what {layer.name!r} outputs is not linear in its kernel and bias")
     return start, along
-
-
-def _check_weights_not_shared(layer, leaves):
-    own = {id(variable) for variable in layer.weights}
-    shared = [one.name for one in leaves if one is not layer and own & {id(variable) for variable in one.weights}]
-    if shared:
-        raise ValueError(f"layer: {layer.name!r} shares its weights with {', '.join(shared)}")

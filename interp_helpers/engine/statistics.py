@@ -37,13 +37,7 @@ def percentile_interval(samples, axis=0):
 def permutation_p_value(value, null, two_sided=True, axis=0):
     """Return (1 + number of permutations at least as far from 0 as a value) / (1 + number of permutations).
 
-    Parameters
-    ----------
-    value : float or ndarray
-    null : ndarray
-        The values of the permutations, along `axis`.
-    two_sided : bool
-        Else count the permutations that are at least as large as the value.
+    The null holds the values of the permutations, along `axis`; one-sided, those at least as large as the value count.
     """
     value, null = (np.abs(value), np.abs(null)) if two_sided else (np.asarray(value), np.asarray(null))
     return (1 + (null >= value - 1e-12).sum(axis=axis)) / (1 + null.shape[axis])
@@ -52,21 +46,12 @@ def permutation_p_value(value, null, two_sided=True, axis=0):
 def resampled(statistic, values, n_bootstrap, n_permutations, seed=0, permuted=slice(None)):
     """Compute a statistic with an interval from bootstrap samples, and a chance level from permutations.
 
-    Parameters
-    ----------
-    statistic : callable
-        From samples (n_samples, n, n_columns) to numbers (n_samples, ...); NaN where a sample has none.
-    values : ndarray, shape (n, n_columns)
-        The rows are the sample.
-    n_bootstrap, n_permutations, seed : int
-    permuted : slice
-        The columns that are permuted, each in an order of its own.
+    The statistic takes samples (n_samples, n, n_columns) of the values (n, n_columns), whose rows are the sample, to
+    numbers (n_samples, ...); NaN where a sample has none. The columns `permuted` are permuted, each in an order of its
+    own.
 
-    Returns
-    -------
-    dict of str to ndarray
-        value; low and high (95 % interval, bootstrap percentiles); chance (95 % of the absolute values under
-        permutation lie below); p (two-sided). All NaN where the value is.
+    Returns a dict of arrays: value; low and high (95 % interval, bootstrap percentiles); chance (95 % of the absolute
+    values under permutation lie below); p (two-sided). All NaN where the value is.
     """
     values, rng = np.asarray(values), np.random.default_rng(check_count("seed", seed, 0))
     n, n_bootstrap = len(values), check_count("n_bootstrap", n_bootstrap)
@@ -83,17 +68,9 @@ def resampled(statistic, values, n_bootstrap, n_permutations, seed=0, permuted=s
 
 
 def correlation_matrices(samples, method="spearman"):
-    """Return the correlations between the columns of each sample.
+    """Return the correlations, "spearman" or "pearson", between the columns of each sample (n_samples, n, n_columns).
 
-    Parameters
-    ----------
-    samples : ndarray, shape (n_samples, n, n_columns)
-    method : "spearman" or "pearson"
-
-    Returns
-    -------
-    ndarray, shape (n_samples, n_columns, n_columns)
-        NaN where a column is constant.
+    They have shape (n_samples, n_columns, n_columns), and are NaN where a column is constant.
     """
     check_choice("method", method, ("spearman", "pearson"))
     values = rankdata(samples, axis=1) if method == "spearman" else samples
@@ -107,14 +84,8 @@ def correlation_matrices(samples, method="spearman"):
 def area_under_roc(rank_sum, size, n):
     """Return the probability that a member of a group has a larger value than another one; equal values count half.
 
-    Parameters
-    ----------
-    rank_sum : float or ndarray
-        Sum of the ranks of the group's members, counted from 1/2 (Mann and Whitney).
-    size : float or ndarray
-        How many they are; of cells that belong to the group in part, the sum of the parts.
-    n : int
-        Members and others together.
+    The sum of the ranks of the members is counted from 1/2 (Mann and Whitney); n are members and others together. Of
+    cells that belong to the group in part, the size is the sum of the parts.
     """
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN where all or none are members
         return (rank_sum - size**2 / 2) / (size * (n - size))
@@ -124,7 +95,7 @@ def largest_gap_p_value(gap, n):
     """Return the probability that the largest of n gaps between random values is as wide as a share of their range.
 
     Stevens (1939): the sum over j > 0 of (-1)^(j + 1) C(n, j) max(0, 1 - j gap)^(n - 1). Its terms may be huge and
-    cancel, so the sum is taken in whole numbers, and divided at the end.
+    cancel, so the sum is taken in whole numbers.
     """
     wide, whole = float(gap).as_integer_ratio()
     terms = ((-1) ** (j + 1) * comb(n, j) * max(0, whole - j * wide) ** (n - 1) for j in range(1, n + 1))

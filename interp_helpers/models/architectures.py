@@ -111,9 +111,9 @@ def efficientnet_lite0(seed=0):
     """Build EfficientNet-Lite0: EfficientNet-B0 (Tan & Le 2019) with ReLU6 and without squeeze-and-excitation.
 
     Input (N, 224, 224, 3), pixels from 0 to 255 as (x - 127) / 128; output (N, 1000) probabilities; 4,652,008 trained
-    parameters. Layers: ``stem_conv``, ``stem_norm``, ``stem_relu``; in the blocks 1 to 16 ``block2_expand_conv``
-    (1 x 1), ``block2_depthwise_conv``, ``block2_project_conv`` (1 x 1, no ReLU after it), each with its ``_norm`` and
-    ``_relu``, and ``block3_add`` after a shortcut; ``head_conv`` to ``head_relu``, ``average``, ``logits``.
+    parameters. The layers of a block are ``block2_expand_conv`` (1 x 1), ``block2_depthwise_conv``,
+    ``block2_project_conv`` (1 x 1, no ReLU after it), each with its ``_norm`` and ``_relu``, and ``block3_add`` after a
+    shortcut.
     """
 
     def step(x, name, kernel, stride=1, channels=None, relu=True):
@@ -143,10 +143,9 @@ def resnet18(seed=0):
     """Build ResNet-18 (He et al. 2016, table 1), padded as torchvision pads it.
 
     Input (N, 224, 224, 3), each colour in [0, 1] minus its mean over ImageNet, divided by its standard deviation;
-    output (N, 1000) probabilities; 11,689,512 trained parameters. Layers: ``stem_conv``, ``stem_norm``, ``stem_relu``,
-    ``stem_pool``; in the blocks 1 to 8 ``block1_conv1``, ``block1_norm1``, ``block1_relu1``, ``block1_conv2``,
-    ``block1_norm2``, ``block1_add``, ``block1_relu2``, and where the shortcut is a convolution
-    ``block3_shortcut_conv``, ``block3_shortcut_norm``; ``average``, ``logits``.
+    output (N, 1000) probabilities; 11,689,512 trained parameters. The layers of a block are ``block1_conv1``,
+    ``block1_norm1``, ``block1_relu1``, ``block1_conv2``, ``block1_norm2``, ``block1_add``, ``block1_relu2``, and where
+    the shortcut is a convolution ``block3_shortcut_conv``, ``block3_shortcut_norm``.
     """
 
     def step(x, channels, kernel, stride, name, norm):

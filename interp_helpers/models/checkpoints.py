@@ -49,17 +49,12 @@ def save_checkpoint(model, path, describe):
     """Save a network with its weights rounded to half precision, and its card beside it; return the card.
 
     The weights stay float32 in the file, so that the network computes as usual; the zeros of the rounding compress.
-    There is no optimizer in it, and the same network gives the same file.
+    There is no optimizer in it, and the same network gives the same file. The path ends in ``.keras``; its stem is the
+    name.
 
-    Parameters
-    ----------
-    model : keras.Model
-    path : Path
-        Ends in ``.keras``; the stem is the name of the network.
-    describe : callable
-        From the network as it was saved to a dict: what the card says besides name, versions and sha256. If there is
-        an ``architecture``, that function of `architectures` builds the network when it is loaded (older versions of
-        Keras 3 describe models with branches in another way).
+    From the network as it was saved, `describe` makes what the card says besides name, versions and sha256. If there is
+    an ``architecture``, that function of `architectures` builds the network when it is loaded (older versions of Keras
+    3 describe models with branches in another way).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with architectures._seeded(None):

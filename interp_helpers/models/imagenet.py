@@ -67,28 +67,21 @@ class ImageNetNetwork:
 
 
 def load_network(name, weights=None, optional=False, **options):
-    """Load a network with its ImageNet weights, its preprocessing, its class names and its card.
+    """Load a network with its ImageNet weights, its preprocessing, class names and card, as an `ImageNetNetwork`.
 
     Parameters
     ----------
     name : str
-        ``"efficientnet_lite0"`` (Tan & Le 2019, without squeeze-and-excitation) ships with the package.
-        ``"resnet18"`` (He et al. 2016) has torchvision's weights, looked for in
-        ``$INTERP_DATA_DIR/resnet18/model.safetensors``, then in the cache of the Hugging Face hub, then downloaded
-        into it (47 MB). Every other name is one of ``keras.applications``, as ``"vgg16"`` (Simonyan & Zisserman
-        2015); Keras caches or downloads its weights.
+        ``"efficientnet_lite0"`` (Tan & Le 2019, without squeeze-and-excitation) ships with the package. ``"resnet18"``
+        (He et al. 2016) has torchvision's weights, looked for in ``$INTERP_DATA_DIR/resnet18/model.safetensors``, then
+        in the cache of the Hugging Face hub, then downloaded into it (47 MB). Every other name is one of
+        ``keras.applications``, as ``"vgg16"`` (Simonyan & Zisserman 2015); Keras caches or downloads its weights.
     weights : str or Path, optional
         Your own copy of the weights: a safetensors file with torchvision's names for ``"resnet18"``, what Keras takes
         for the others. The card then says that they are yours.
-    optional : bool
-        If the weights cannot be had: print one line that says so and return None, instead of raising `NotAvailable`.
-        (No network comes with random weights.)
+    optional : bool; if the weights cannot be had: print one line that says so and return None
     **options
         For the function of ``keras.applications``, for example ``input_shape=(96, 96, 3), alpha=0.35``.
-
-    Returns
-    -------
-    ImageNetNetwork
     """
     plain = str(name).lower().replace("_", "")
     others = {found.lower(): found for found in dir(keras.applications) if found[0].isupper()}
@@ -108,10 +101,7 @@ def load_network(name, weights=None, optional=False, **options):
 def top_classes(network, inputs, k=5):
     """Return the k classes with the highest score (logit) for each of the inputs, as ``network.prepare`` gives them.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each image and rank: image, rank (from 1), class (number), label, score, probability.
+    The DataFrame has one row for each image and rank: image, rank (from 1), class (number), label, score, probability.
     """
     k, inputs = check_count("k", k, most=len(network.labels)), check_images(network.model, inputs, "inputs")
     logits = logits_model(network.model).predict(inputs, batch_size=32, verbose=0).astype(np.float64)

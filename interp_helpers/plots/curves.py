@@ -18,12 +18,9 @@ def channel_scatter(panels, xlabel, ylabel, highlight=(), n_columns=2, sharex=Tr
 
     Parameters
     ----------
-    panels : dict of str to (ndarray, ndarray), each of shape (n_channels,)
-        Title, then what goes across and what goes up.
-    highlight : sequence of int, or dict of str to sequence of int
-        Channels in the accent colour, in all panels or for each panel.
-    sharex, numbers : bool
-        All panels have the same horizontal axis; points have the numbers of their channels beside them.
+    panels : dict of str to (ndarray, ndarray), each of shape (n_channels,); title to what goes across and what goes up
+    highlight : sequence of int, or dict of str to sequence of int; channels in red, in all panels or for each panel
+    sharex, numbers : bool; all panels have the same horizontal axis; points have the numbers of their channels
     """
     n_columns = min(n_columns, len(panels))
     heights = (2.5, 0.5) if len(panels) > n_columns else (4.2, 0)
@@ -50,8 +47,7 @@ def ranking(tables, highlight=()):
     tables : dict of str to pandas.DataFrame
         For each panel its title and a row for each channel: `channel`, `pcace` (NaN is left out), and `null_low` and
         `null_high`, the ends of the band of permuted scores, as ``pcace.rank_channels`` returns them.
-    highlight : sequence of int
-        Channels in the accent colour.
+    highlight : sequence of int; channels in the accent colour
     """
     for title, table in tables.items():
         check_table(table, ("channel", "pcace", "null_low", "null_high"), f"tables[{title!r}]")

@@ -19,11 +19,8 @@ def image_grid(images, titles=None, n_columns=10, size=None):
     Parameters
     ----------
     images : ndarray, shape (N, height, width) or (N, height, width, 1)
-    titles : sequence of str, optional
-        One above each image.
-    n_columns : int
-    size : float, optional
-        Width of one image in inches; by default a row is as wide as the page.
+    titles : sequence of str, optional; one above each image
+    size : float, optional; width of one image in inches; by default a row is as wide as the page
     """
     images = check_array("images", _squeeze_grey(images), ("N", "height", "width"))
     titles = [""] * len(images) if titles is None else titles
@@ -42,12 +39,9 @@ def channels(stack, signed=False, highlight=(), label="activation", n_columns=8)
     Parameters
     ----------
     stack : ndarray, shape (height, width, n_channels)
-    signed : bool
-        A diverging colour map centred at 0 instead of viridis.
-    highlight : sequence of int
-        Channels whose number is drawn in the accent colour.
-    label : str
-        Of the colour bar.
+    signed : bool; a diverging colour map centred at 0 instead of viridis
+    highlight : sequence of int; channels whose number is drawn in the accent colour
+    label : str; of the colour bar
     """
     stack = check_array("stack", stack, ("height", "width", "n_channels"), finite=False)
     figure, axes = _grid(stack.shape[2], n_columns, WIDTH / (n_columns + 0.9) + 0.17, frames=False)
@@ -66,12 +60,10 @@ def map_table(columns, titles=None, shared=(), pictures=("image",), size=None):
     Parameters
     ----------
     columns : dict of str to ndarray, shape (N, height, width), or (N, height, width, 1 or 3); three: in colour
-    titles : sequence of str, optional
-        One at the left of each row.
+    titles : sequence of str, optional; one at the left of each row
     shared, pictures : sequence of str
         Columns whose panels share one scale (others: one for each panel), and columns drawn in grey from 0 to 1.
-    size : float, optional
-        Width of one panel in inches; by default as wide as the page allows, at most 1.6.
+    size : float, optional; width of one panel in inches; by default as wide as the page allows, at most 1.6
     """
     columns = {name: _squeeze_grey(maps) for name, maps in columns.items()}
     n_rows, height, width = next(iter(columns.values())).shape[:3]
@@ -104,10 +96,8 @@ def patches(seen, slopes, n_columns=4):
 
     Parameters
     ----------
-    seen : ndarray, shape (n_channels, 9, height, width)
-        Grey patches in [0, 1].
-    slopes : ndarray of the same shape
-        Signed; each channel has a scale of its own, centred at 0.
+    seen : ndarray, shape (n_channels, 9, height, width); grey patches in [0, 1]
+    slopes : ndarray of the same shape; signed; each channel has a scale of its own, centred at 0
     """
     seen = check_array("seen", seen, ("n_channels", 9, "height", "width"))
     slopes = check_array("slopes", slopes, seen.shape)

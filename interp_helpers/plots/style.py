@@ -15,10 +15,7 @@ WIDTH = 8  # inches: wider figures become unreadable on a page or a phone
 
 
 def use_book_style():
-    """Set the look of all figures.
-
-    Opaque background (for dark pages), fonts for a projector, viridis for values.
-    """
+    """Set the look of all figures: opaque background (for dark pages), fonts for a projector, viridis for values."""
     mpl.rcParams.update(
         {
             "figure.facecolor": "white",
@@ -41,11 +38,7 @@ def use_book_style():
 def quantize_palette(picture, n=40):
     """Reduce a drawn figure (a PIL.Image.Image) to a palette of the book's colours, which makes its file small.
 
-    Parameters
-    ----------
-    picture : PIL.Image.Image
-    n : int
-        Steps of viridis; greys and the two line colours take 52 more.
+    The palette has n steps of viridis; greys and the two line colours take 52 more.
     """
     ramp = np.linspace(0, 1, 10)[:, None]
     tints = [1 - ramp * (1 - np.array(mpl.colors.to_rgb(colour))) for colour in (INK, ACCENT)]

@@ -22,10 +22,8 @@ def confusion_matrices(matrices, classes=None):
 
     Parameters
     ----------
-    matrices : dict of str to ndarray of int, shape (n_classes, n_classes)
-        Title to counts; the diagonal holds the correct ones.
-    classes : sequence, optional
-        Names of the classes; 0, 1, 2, ... by default.
+    matrices : dict of str to ndarray of int, shape (n_classes, n_classes); title to counts
+    classes : sequence, optional; names of the classes; 0, 1, 2, ... by default
     """
     matrices = {title: check_array(f"matrices[{title!r}]", m, (len(m),) * 2) for title, m in matrices.items()}
     if len(matrices) == 1:
@@ -50,12 +48,9 @@ def channel_heatmap(table, highlight=(), label="change", signed=True):
     Parameters
     ----------
     table : pandas.DataFrame, shape (n_classes, n_channels)
-    highlight : sequence of int
-        Channels whose number is drawn in the accent colour.
-    label : str
-        Of the colour bar.
-    signed : bool
-        A diverging scale centred at 0; otherwise viridis, from the lowest value to the highest.
+    highlight : sequence of int; channels whose number is drawn in the accent colour
+    label : str; of the colour bar
+    signed : bool; a diverging scale centred at 0; otherwise viridis, from the lowest value to the highest
     """
     bound = np.nanmax(np.abs(table.to_numpy())) or 1
     scale = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound} if signed else {}
