@@ -42,10 +42,10 @@ def number_map(image, total, shares, bias, unit=""):
         axes[2].barh(y, step, left=at, color=colour)
         at += step
         text = f"{step:.1f}" if name == "bias" else f"{step:+.1f}"
-        axes[2].text(max(at, at - step) + 0.7, y, text, va="center", fontsize=13)
+        axes[2].text(max(at, at - step) + 0.7, y, text, va="center", fontsize=16)
     axes[2].barh(len(steps), at, color="black")
-    axes[2].text(at + 0.7, len(steps), f"{at:.1f}", va="center", fontsize=13)
-    axes[2].set_yticks(range(len(steps) + 1), [*steps, "prediction"], fontsize=14)
+    axes[2].text(at + 0.7, len(steps), f"{at:.1f}", va="center", fontsize=16)
+    axes[2].set_yticks(range(len(steps) + 1), [*steps, "prediction"], fontsize=17)
     axes[2].invert_yaxis()
     axes[2].set(xlim=(0, 1.25 * max(at, bias)), xlabel=unit)
     return figure
@@ -66,13 +66,14 @@ def on_and_off(values, mask, name):
     on, off = values[mask], values[~mask]
     edges = np.linspace(values.min(), np.quantile(values, 0.995), 30)
     larger = np.searchsorted(np.sort(off), on).mean() / len(off)
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    for part, colour, label in ((off, PALE, "elsewhere"), (on, ACCENT, f"on a {name}")):
-        heights, _, _ = axis.hist(part, edges, density=True, color=colour, alpha=0.75)
-        peak = edges[heights.argmax()]
-        ink = MUTED if colour == PALE else colour
-        axis.text(peak + 0.05 * np.ptp(edges), heights.max(), label, color=ink, fontsize=15)
-    axis.set(xlabel="activation", yticks=[], title=f"larger on the {name} in {100 * larger:.0f} of 100 pairs")
+    figure, axis = plt.subplots(figsize=(WIDTH, 4))
+    axis.hist(off, edges, density=True, color=PALE)
+    heights, _, _ = axis.hist(on, edges, density=True, color=ACCENT, alpha=0.75)
+    top = 2 * heights.max()  # places elsewhere are mostly dark: their tall bar is cut off
+    axis.text(edges[2], 0.9 * top, "elsewhere", color=MUTED, fontsize=18)
+    axis.text(edges[heights.argmax()], 1.05 * heights.max(), f"on a {name}", color=ACCENT, fontsize=18)
+    axis.set(xlabel="activation", yticks=[], ylim=(0, top))
+    axis.set_title(f"larger on the {name} in {100 * larger:.0f} of 100 pairs", fontsize=17)
     axis.spines["left"].set_visible(False)
     return figure
 
