@@ -23,7 +23,9 @@ def test_a_rule_is_drawn_with_its_numbers(rule):
     axis = next(axis for axis in relu_rules(FORWARD, UPSTREAM).axes if axis.get_title().startswith(rule))
     expected = RULES[rule](FORWARD, UPSTREAM)
     assert [float(text.get_text()) for text in axis.texts] == expected.ravel().tolist()
-    assert len(axis.lines) - len(relu_rules(FORWARD, UPSTREAM).axes[0].lines) == ((expected == 0) & (UPSTREAM != 0)).sum()
+    assert (
+        len(axis.lines) - len(relu_rules(FORWARD, UPSTREAM).axes[0].lines) == ((expected == 0) & (UPSTREAM != 0)).sum()
+    )
 
 
 def test_guided_is_what_both_other_rules_let_through():
@@ -34,6 +36,8 @@ def test_guided_is_what_both_other_rules_let_through():
 def test_the_strip_adds_all_maps_and_keeps_what_is_positive():
     rng = np.random.default_rng(0)
     maps, alpha = rng.random((4, 4, 3)), np.array([1.0, -2.0, 0.5])
-    total, positive = (axis.images[0].get_array() for axis in grad_cam_strip(np.ones((8, 8)), maps, alpha, [0, 1]).axes[-3:-1])
+    total, positive = (
+        axis.images[0].get_array() for axis in grad_cam_strip(np.ones((8, 8)), maps, alpha, [0, 1]).axes[-3:-1]
+    )
     np.testing.assert_allclose(total, maps @ alpha)
     np.testing.assert_allclose(positive, np.maximum(maps @ alpha, 0))

@@ -40,7 +40,7 @@ def weight_image(image, weights, bias, pixel, step=0.5):
     picture(middle, weights, "weights $w$ of the class", signed=True)
     for axis in (left, middle):
         box(axis, pixel[0] - 1, pixel[1] - 1, 3, ACCENT)
-    sign(times, "×")
+    sign(times, "\N{MULTIPLICATION SIGN}")
     sign(equals, "=")
     lines = [
         ("sum, plus bias", MUTED),
@@ -48,11 +48,13 @@ def weight_image(image, weights, bias, pixel, step=0.5):
         ("", MUTED),
         (f"framed pixel + {step:g}", ACCENT),
         (f"score {step * weight:+.3f}", ACCENT),
-        (f"= {step:g} × {weight:.3f}".replace("-", "\N{MINUS SIGN}"), MUTED),
+        (f"= {step:g} \N{MULTIPLICATION SIGN} {weight:.3f}".replace("-", "\N{MINUS SIGN}"), MUTED),
     ]
     for line, (text, colour) in enumerate(lines):
         size = 20 if text.startswith("score") else 15
-        right.text(0, 0.92 - 0.165 * line, text.replace("-", "\N{MINUS SIGN}"), color=colour, fontsize=size, va="center")
+        right.text(
+            0, 0.92 - 0.165 * line, text.replace("-", "\N{MINUS SIGN}"), color=colour, fontsize=size, va="center"
+        )
     right.set(xlim=(0, 1), ylim=(0, 1))
     return figure
 
