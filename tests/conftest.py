@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import keras
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from keras import layers
@@ -32,6 +34,14 @@ def pytest_configure(config):
         import replay
 
         config.pluginmanager.register(replay)
+
+
+@pytest.fixture
+def no_screen():
+    """Figures are drawn without a screen, and closed after the test."""
+    mpl.use("agg")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

@@ -1,19 +1,12 @@
 """What the drawing of ACE's turns shows: each curve, through the points that the other one makes."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from interp_helpers.plots.diagrams.ace import turn
 from interp_helpers.plots.style import ACCENT
 
-
-@pytest.fixture(autouse=True)
-def no_screen():
-    mpl.use("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_screen")
 
 
 @pytest.mark.parametrize(("moving", "side"), [("phi", 0), ("theta", 1)])

@@ -1,16 +1,9 @@
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from interp_helpers.plots.diagrams.ascent import ascent_step
 
-
-@pytest.fixture(autouse=True)
-def no_screen():
-    mpl.use("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_screen")
 
 
 def test_a_step_is_drawn_at_its_place_on_the_curve():

@@ -1,11 +1,11 @@
 """Drawings of weighted sums and of chance levels show the numbers that they are given."""
 
-import matplotlib as mpl
 import numpy as np
+import pytest
 
 from interp_helpers.plots.diagrams.imagenet import against_chance, lined_up, weighted_sum
 
-mpl.use("agg")
+pytestmark = pytest.mark.usefixtures("no_screen")
 RNG = np.random.default_rng(0)
 
 

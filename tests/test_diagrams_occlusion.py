@@ -1,16 +1,9 @@
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from interp_helpers.plots.diagrams.occlusion import sliding_square, tiles_so_far
 
-
-@pytest.fixture(autouse=True)
-def no_screen():
-    mpl.use("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_screen")
 
 
 def test_scores_and_drops_under_three_squares_add_up_to_the_score_of_the_whole():

@@ -1,18 +1,11 @@
 """What the drawings of PCACE show, against arrays whose answer is known."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from interp_helpers.plots.diagrams.pcace import component_images, cut_channels, maps_by_score, pcace_pipeline
 
-
-@pytest.fixture(autouse=True)
-def no_screen():
-    mpl.use("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_screen")
 
 
 @pytest.fixture

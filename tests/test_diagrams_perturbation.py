@@ -1,16 +1,9 @@
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from interp_helpers.plots.diagrams.perturbation import pushed_layer, running_sums
 
-
-@pytest.fixture(autouse=True)
-def no_screen():
-    mpl.use("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_screen")
 
 
 def test_the_same_number_is_added_to_every_weight_and_bars_are_accuracies():

@@ -1,12 +1,12 @@
 """Drawings of a predicted number: the parts add up to it, and the share of pairs is the area under the ROC curve."""
 
-import matplotlib as mpl
 import numpy as np
+import pytest
 from sklearn.metrics import roc_auc_score
 
 from interp_helpers.plots.diagrams.regression import kept_part, number_map, on_and_off
 
-mpl.use("agg")
+pytestmark = pytest.mark.usefixtures("no_screen")
 RNG = np.random.default_rng(0)
 
 

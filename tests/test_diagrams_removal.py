@@ -1,16 +1,9 @@
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from interp_helpers.plots.diagrams.removal import removal, removal_so_far
 
-
-@pytest.fixture(autouse=True)
-def no_screen():
-    mpl.use("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_screen")
 
 
 def test_maps_stand_in_the_order_of_the_ranking_and_those_cut_off_are_crossed_out():

@@ -1,6 +1,5 @@
 """The drawings of ways to vary a channel show the maps, changes and ranks that they are given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -9,10 +8,7 @@ from interp_helpers.plots.diagrams.variation import ranks, ways_to_vary
 MAPS = {"as it is": np.eye(3), "nudge": np.eye(3) + 0.1, "kill": np.zeros((3, 3))}
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_screen")
 
 
 def test_the_maps_share_one_scale_and_bars_have_the_changes():

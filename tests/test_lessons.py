@@ -1,11 +1,12 @@
 """What a lesson and an audit are, as far as a machine can tell (the last tests plant what it must find)."""
 
-import json
 import re
 
 import pytest
 from conftest import ROOT
-from test_notebooks import AUDITS, LESSONS, code, figure, page_id, source, tags
+from test_notebooks import AUDITS, LESSONS, cells, code, figure, source, tags
+
+import execute
 
 ORDER = ["Doubt it", "Method card", "Check yourself", "Exercises", "Summary", "What we know so far", "Is it true?"]
 ORDER += ["References"]
@@ -16,10 +17,6 @@ FOLDED = {"hide-input", "hide-cell", "remove-cell", "remove-input"}
 SOLUTION = re.compile(r":::\{solution-start\}.*?:::\{solution-end\}\n:::", re.S)
 NUMBER = re.compile(r"(?<![\w.,#/-])\d[\d,]*\d(?:\.\d+)?(?![\w-])|(?<![\w.])\d\.\d+")
 LABEL = re.compile(r"^\(([\w-]+)\)=$", re.M)
-
-
-def cells(path):
-    return json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 
 def text(path):
@@ -76,11 +73,11 @@ def headings(page, level="##"):
 
 
 def in_lessons(test):
-    return pytest.mark.parametrize("path", LESSONS, ids=page_id)(test)
+    return pytest.mark.parametrize("path", LESSONS, ids=execute.name_of)(test)
 
 
 def in_audits(test):
-    return pytest.mark.parametrize("path", AUDITS, ids=page_id)(test)
+    return pytest.mark.parametrize("path", AUDITS, ids=execute.name_of)(test)
 
 
 @in_lessons
@@ -95,7 +92,7 @@ def test_a_paragraph_has_few_numbers(path):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", LESSONS + AUDITS, ids=page_id)
+@pytest.mark.parametrize("path", LESSONS + AUDITS, ids=execute.name_of)
 def test_every_figure_is_called_before_it_appears(path):
     found = list(uncalled(cells(path)))
     assert not found, f"not called by {{numref}} before they appear: {', '.join(found)}"
@@ -112,6 +109,7 @@ def test_a_lesson_has_its_parts_in_order(path):
     first = next(cell for cell in cells(path) if figure(cell))
     assert page.find(f"{{numref}}`{figure(first)['name']}`") < page.find("**Why care?**"), "the answer has its picture"
     assert f'quiz("{path.stem}")' in "".join(source(cell) for cell in code(path))
+    assert "{bibliography}" in page
 
 
 @in_lessons

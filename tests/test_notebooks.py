@@ -9,9 +9,11 @@ import sys
 import pytest
 from conftest import ROOT
 
-AUDITS = sorted((ROOT / "notebooks" / "audit").glob("*.ipynb"))
-LESSONS = [ROOT / "notebooks" / path.name for path in AUDITS]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + AUDITS
+import execute
+
+NOTEBOOKS = execute.notebooks(ROOT)
+AUDITS = [path for path in NOTEBOOKS if path.parent.name == "audit"]
+LESSONS = [path for path in NOTEBOOKS if path not in AUDITS]
 PAGES = NOTEBOOKS + sorted((ROOT / "book").glob("*.md"))
 DRAWS = re.compile(r"\bplots\.[a-z]\w*\(|\bplt\.[a-z]\w*\(|\bsns\.[a-z]\w*\(|\bvector\(")
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
@@ -47,20 +49,17 @@ def figure(cell):
     return cell["metadata"].get("mystnb", {}).get("figure", {})
 
 
-def page_id(path):
-    return f"audit/{path.stem}" if path.parent.name == "audit" else path.stem
-
-
 def in_notebooks(test):
-    return pytest.mark.parametrize("path", NOTEBOOKS, ids=page_id)(test)
+    return pytest.mark.parametrize("path", NOTEBOOKS, ids=execute.name_of)(test)
 
 
 def on_pages(test):
-    return pytest.mark.parametrize("path", PAGES, ids=page_id)(test)
+    return pytest.mark.parametrize("path", PAGES, ids=execute.name_of)(test)
 
 
-def test_there_are_notebooks():
-    assert NOTEBOOKS
+def test_every_lesson_has_its_audit():
+    assert LESSONS
+    assert [path.name for path in LESSONS] == [path.name for path in AUDITS]
 
 
 @in_notebooks
@@ -153,7 +152,9 @@ def test_ace_is_spelled_out_at_first_use(path):
         assert "alternating conditional expectations" in around
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "book" / "index.md", ROOT / "book" / "how_to_use.md"], ids=page_id)
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, ROOT / "book" / "index.md", ROOT / "book" / "how_to_use.md"], ids=execute.name_of
+)
 def test_measured_numbers_are_not_typed(path):
     """Numbers with two decimals or in per cent come from glue.
 
@@ -175,25 +176,6 @@ def test_prose_and_code_agree_on_glued_names(path):
     ]
     glued = {keyword.arg for call in calls for keyword in call.keywords}
     assert used == glued, used ^ glued
-
-
-@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in LESSONS + AUDITS], ids=page_id)
-def test_page_has_all_its_parts(path):
-    text = prose(path)
-    parts = ["[Open in Colab](", "**Objectives.**", "**Prerequisites.**", "{chapter-time}", "Method card"]
-    parts += ["**Strengths.**", "**Limitations.**", "Check yourself", "## Exercises", "## Summary", "{bibliography}"]
-    for part in parts:
-        assert part in text, f"{part} is missing"
-    assert re.search(r"^##+ Sanity check", text, re.M)
-    exercises = set(re.findall(r"\{exercise-start\}.*\n:label: (\S+)", text))
-    solutions = set(re.findall(r"\{solution-start\} (\S+)", text))
-    assert len(exercises) >= 3
-    assert solutions == exercises
-    assert text.count("{exercise-end}") == text.count("{solution-end}") == len(exercises)
-    tested = [cell for cell in code(path) if source(cell).startswith("# @title Solution")]
-    assert tested
-    assert all("assert" in source(cell) for cell in tested)
-    assert f'quiz("{path.stem}")' in "".join(source(cell) for cell in code(path))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "book" / "quizzes").glob("*.json")), ids=lambda p: p.stem)

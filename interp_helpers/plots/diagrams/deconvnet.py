@@ -10,7 +10,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from interp_helpers.plots.diagrams.parts import box, numbers, sign, strip
+from interp_helpers.plots.diagrams.parts import box, numbers, sign, strip, weighted_maps
 from interp_helpers.plots.style import ACCENT, INK, MUTED, WIDTH
 
 
@@ -31,17 +31,7 @@ def class_activation(image, maps, weights, bias, channels):
     cam = maps @ weights
     figure = plt.figure(figsize=(WIDTH, 4.2))
     grid = figure.add_gridspec(len(channels), 5, width_ratios=[1.2, 0.55, 0.62, 1.4, 0.95])
-    reach, brightest = np.abs(weights).max(), maps[..., list(channels)].max()
-    for row, c in enumerate(channels):
-        of_map, bar = figure.add_subplot(grid[row, 1]), figure.add_subplot(grid[row, 2])
-        of_map.imshow(maps[..., c], vmin=0, vmax=brightest)
-        bar.barh([0], [weights[c]], height=0.5, color=ACCENT if weights[c] > 0 else INK)
-        bar.plot([0, 0], [-0.45, 0.45], color="black", linewidth=1)
-        bar.set(xlim=(-1.05 * reach, 1.05 * reach), ylim=(-1.2, 1.2))
-        bar.text(0, 0.8, f"channel {c}", ha="center", va="center", fontsize=13, color=MUTED)
-        if row == 0:
-            of_map.set_title("maps", fontsize=13)
-            bar.set_title("times weight", fontsize=13)
+    weighted_maps(figure, grid, (1, 2), maps, weights, channels, "weight")
     picture, total, words = (figure.add_subplot(grid[:, column]) for column in (0, 3, 4))
     picture.imshow(image, cmap="gray", vmin=0, vmax=1)
     picture.set_title("picture", fontsize=13)

@@ -13,7 +13,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
-from interp_helpers.plots.style import INK, MUTED, WIDTH
+from interp_helpers.plots.style import ACCENT, INK, MUTED, WIDTH
 
 
 def strip(widths, height=1.9):
@@ -62,6 +62,31 @@ def sign(axis, text, below="", fontsize=26):
     axis.axis("off")
     axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=fontsize, color=INK, transform=axis.transAxes)
     axis.text(0.5, 0.12, below, ha="center", va="center", fontsize=12, color=MUTED, transform=axis.transAxes)
+
+
+def weighted_maps(figure, grid, columns, maps, weights, channels, name):
+    """Draw the maps of some channels in one column of a grid, and beside each a bar, its weight.
+
+    Parameters
+    ----------
+    columns : (int, int); those of the maps and of the bars
+    maps : ndarray, shape (rows, columns, n_channels); one colour scale for all that are drawn
+    weights : ndarray, shape (n_channels,); positive ones in the accent colour
+    name : str; what the weights are called
+    """
+    reach, brightest = np.abs(weights).max(), maps[..., list(channels)].max()
+    for row, c in enumerate(channels):
+        of_map, bar = (figure.add_subplot(grid[row, column]) for column in columns)
+        of_map.imshow(maps[..., c], vmin=0, vmax=brightest)
+        bar.barh([0], [weights[c]], height=0.5, color=ACCENT if weights[c] > 0 else INK)
+        bar.plot([0, 0], [-0.45, 0.45], color="black", linewidth=1)
+        bar.set(xlim=(-1.05 * reach, 1.05 * reach), ylim=(-1.2, 1.2))
+        bar.text(0, 0.8, f"channel {c}", ha="center", va="center", fontsize=13, color=MUTED)
+        if row == 0:
+            of_map.set_title("maps", fontsize=13)
+            bar.set_title(f"times {name}", fontsize=13)
+        of_map.axis("off")
+        bar.axis("off")
 
 
 def box(axis, row, column, size=1, colour="black"):

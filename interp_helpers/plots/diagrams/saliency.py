@@ -11,7 +11,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from interp_helpers.plots.diagrams.parts import box, numbers, picture, sign, strip
+from interp_helpers.plots.diagrams.parts import box, numbers, picture, sign, strip, weighted_maps
 from interp_helpers.plots.style import ACCENT, INK, MUTED, WIDTH
 
 RULES = {
@@ -105,19 +105,7 @@ def grad_cam_strip(image, maps, alpha, channels):
     total = maps @ alpha
     figure = plt.figure(figsize=(WIDTH, 4.2))
     grid = figure.add_gridspec(len(channels), 5, width_ratios=[0.55, 0.62, 1.2, 1.2, 1.2])
-    reach, brightest = np.abs(alpha).max(), maps[..., list(channels)].max()
-    for row, c in enumerate(channels):
-        of_map, bar = figure.add_subplot(grid[row, 0]), figure.add_subplot(grid[row, 1])
-        of_map.imshow(maps[..., c], vmin=0, vmax=brightest)
-        of_map.axis("off")
-        bar.barh([0], [alpha[c]], height=0.5, color=ACCENT if alpha[c] > 0 else INK)
-        bar.plot([0, 0], [-0.45, 0.45], color="black", linewidth=1)
-        bar.set(xlim=(-1.05 * reach, 1.05 * reach), ylim=(-1.2, 1.2))
-        bar.text(0, 0.8, f"channel {c}", ha="center", va="center", fontsize=13, color=MUTED)
-        bar.axis("off")
-        if row == 0:
-            of_map.set_title("maps", fontsize=13)
-            bar.set_title("times $\\alpha$", fontsize=13)
+    weighted_maps(figure, grid, (0, 1), maps, alpha, channels, "$\\alpha$")
     panels = [figure.add_subplot(grid[:, column]) for column in (2, 3, 4)]
     bound = np.abs(total).max()
     panels[0].imshow(total, cmap="RdBu_r", vmin=-bound, vmax=bound)
